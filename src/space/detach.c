@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * What to evict: a clock over the page map.
+ *
+ * The kernel does not tell us which present pages are used, so the only sign of use is a page that
+ * comes back. A page that was served gets a credit: the number of times the hand passes it by. One
+ * that came back soon after its eviction gets more credit each time (its level), so hot pages stay
+ * for several rounds and cold ones leave in address order, which gives long runs for MOVE and puts
+ * neighbours next to each other.
+ *
+ * Slots are made, and kept ones pinned, before the command is sent: after the answer nothing can
+ * fail. The command goes out with the gate shut (R1); see gate.c for the answer.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "space/space-impl.h"
+
+#define PICK_MAX_LEAVES 512u /* looked at in one call: bounds the time away from faults */
+
+struct picker {
+	struct urange protected[SPACE_MAX_PROTECTED];
+	uint32_t n_protected;
+};
+
+static int range_cmp(const void *a, const void *b)
+{
+	const struct urange *x = a;
+	const struct urange *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* Pages that must stay (R11). False: not known, nothing may leave. */
+static bool picker_init(struct space *sp, struct picker *p)
+{
+	p->n_protected = 0;
+	if (sp->mem->ops->protected_ranges(sp->mem, p->protected, SPACE_MAX_PROTECTED,
+					   &p->n_protected))
+		return false;
+	qsort(p->protected, p->n_protected, sizeof(*p->protected), range_cmp);
+	return true;
+}
+
+static bool is_protected(struct picker *p, uint64_t addr)
+{
+	uint32_t i;
+
+	/* ranges may overlap: look at all that start at or before the address */
+	for (i = 0; i < p->n_protected && p->protected[i].start <= addr; i++)
+		if (addr < p->protected[i].end)
+			return true;
+	return false;
+}
+
+/* Pin or make the slot of a victim. False: not this one now. */
+static bool victim_slot(struct space *sp, const struct page_leaf *leaf, uint32_t i,
+			struct victim *v)
+{
+	struct space_group *g = sp->group;
+
+	v->slot.v = leaf->slot[i];
+	v->fresh = !v->slot.v;
+	if (v->fresh)
+		return !swap_slot_new(g->app, &v->slot);
+	return !swap_try_pin(g->swap, v->slot, SWAP_PIN_STORE);
+}
+
+static bool pick_page(struct space *sp, struct picker *p, struct page_leaf *leaf, uint32_t i,
+		      uint64_t addr)
+{
+	uint8_t state = leaf->state[i];
+	uint8_t credit = page_credit(state);
+	struct victim *v = &sp->victims[sp->n_victims];
+
+	if (!(state & PAGE_PRESENT) || state & (PAGE_STUCK | PAGE_DETACH))
+		return false; /* DETACH: the hand came round within one command */
+	if (credit) {
+		leaf->state[i] = (uint8_t)((state & ~PAGE_CREDIT_MASK) |
+					   ((credit - 1) << PAGE_CREDIT_SHIFT));
+		return false;
+	}
+	if (is_protected(p, addr) || region_contains(&sp->no_ahead, addr) ||
+	    !victim_slot(sp, leaf, i, v))
+		return false;
+	v->addr = addr;
+	v->level = page_level(state);
+	leaf->state[i] |= PAGE_DETACH;
+	sp->n_victims++;
+	return true;
+}
+
+/* Move the hand until @n_max victims are chosen or enough was looked at. */
+static void pick(struct space *sp, struct picker *p, uint32_t n_max)
+{
+	uint32_t n_leaves;
+
+	sp->n_victims = 0;
+	for (n_leaves = 0; n_leaves < PICK_MAX_LEAVES && sp->n_victims < n_max; n_leaves++) {
+		uint64_t base = sp->hand;
+		struct page_leaf *leaf = page_map_next(&sp->map, &base);
+		uint32_t i;
+
+		sp->group->stats.n_hand_leaves++;
+
+		if (!leaf) {
+			if (!sp->hand || !sp->map.n_present)
+				return;
+			sp->hand = 0;
+			continue;
+		}
+		if (base > sp->hand)
+			sp->hand = base;
+		if (!leaf->n_present) {
+			sp->hand = base + LEAF_BYTES;
+			continue;
+		}
+		for (i = page_in_leaf(sp->hand); i < LEAF_PAGES && sp->n_victims < n_max; i++) {
+			pick_page(sp, p, leaf, i, base + (uint64_t)i * PAGE_BYTES);
+			sp->hand = base + (i + 1ULL) * PAGE_BYTES;
+		}
+	}
+}
+
+/* Runs of the victims, in the order of the hand. */
+static void build_runs(struct space *sp, uint32_t stage_first)
+{
+	struct uswap_msg_detach *cmd = &sp->cmd;
+	uint32_t k;
+
+	cmd->n_runs = 0;
+	for (k = 0; k < sp->n_victims; k++) {
+		struct uswap_run *run = cmd->n_runs ? &cmd->run[cmd->n_runs - 1] : NULL;
+		uint64_t addr = sp->victims[k].addr;
+
+		/* a run stays inside a leaf: cheap for MOVE, and a refusal costs little */
+		if (run && run->start + (uint64_t)run->n_pages * PAGE_BYTES == addr &&
+		    addr % LEAF_BYTES) {
+			run->n_pages++;
+			continue;
+		}
+		cmd->run[cmd->n_runs++] = (struct uswap_run){ addr, 1, stage_first + k };
+	}
+}
+
+/* Nothing was sent: the victims are ordinary pages again. */
+static void release_victims(struct space *sp)
+{
+	struct swap *swap = sp->group->swap;
+	uint32_t k;
+
+	for (k = 0; k < sp->n_victims; k++) {
+		struct victim *v = &sp->victims[k];
+		struct page_leaf *leaf = page_map_find(&sp->map, v->addr);
+
+		leaf->state[page_in_leaf(v->addr)] &= (uint8_t)~PAGE_DETACH;
+		swap_unpin(swap, v->slot);
+		if (v->fresh)
+			swap_slot_unref(swap, v->slot);
+	}
+	sp->n_victims = 0;
+}
+
+bool space_can_evict(const struct space *sp)
+{
+	return !sp->dead && sp->agent && !sp->homing && !sp->unchecked && sp->gate == GATE_OPEN &&
+	       !sp->populating;
+}
+
+/* A half that is known to be empty; USWAP_STAGE_HALVES: there is none. */
+static uint32_t choose_half(const struct space *sp)
+{
+	uint32_t k;
+
+	for (k = 0; k < USWAP_STAGE_HALVES; k++)
+		if (sp->half[k].state == HALF_FREE)
+			break;
+	return k;
+}
+
+/*
+ * Fill @fill, and empty the other one if it was read. Only an empty half is filled: if no answer
+ * comes, what lies in it tells which pages moved (gate.c).
+ */
+static void send_prepare(struct space *sp, uint32_t fill)
+{
+	struct uswap_msg_detach *cmd = &sp->cmd;
+	uint32_t other = USWAP_STAGE_HALVES - 1 - fill;
+
+	cmd->free_at = 0;
+	cmd->n_free = 0;
+	if (sp->half[other].state == HALF_FULL) {
+		cmd->free_at = other * USWAP_STAGE_HALF_PAGES;
+		cmd->n_free = sp->half[other].n_used;
+		sp->half[other].state = HALF_EMPTYING;
+	}
+	sp->half[fill].state = HALF_MOVING;
+	sp->half[fill].n_used = sp->n_victims;
+	sp->half_sent = fill;
+}
+
+static int send_command(struct space *sp)
+{
+	struct uswap_msg_detach *cmd = &sp->cmd;
+	size_t len = offsetof(struct uswap_msg_detach, run) + cmd->n_runs * sizeof(*cmd->run);
+
+	cmd->head = (struct uswap_msg_head){ USWAP_MSG_DETACH, (uint32_t)len };
+	cmd->seq = ++sp->seq;
+	sp->sent_ns = space_now_ns(sp);
+	return sp->mem->ops->send(sp->mem, cmd, len);
+}
+
+int space_arm(struct space *sp)
+{
+	struct uswap_msg_plain msg = { { USWAP_MSG_ARM, sizeof(msg) }, 0, 0 };
+	int r;
+
+	if (sp->armed)
+		return 0;
+	r = sp->mem->ops->send(sp->mem, &msg, sizeof(msg));
+	if (!r)
+		sp->armed = true;
+	return r;
+}
+
+/* Everything that an answer will need, so that nothing fails after the pages have moved. */
+static bool evict_reserve(struct space *sp)
+{
+	sp->buf = swap_buf_try_get(sp->group->swap);
+	if (!sp->buf)
+		return false;
+	sp->job = evict_job_new();
+	if (!sp->job)
+		swap_buf_put(sp->group->swap, TAKE_PTR(sp->buf));
+	return sp->job;
+}
+
+void evict_unreserve(struct space *sp)
+{
+	if (sp->buf)
+		swap_buf_put(sp->group->swap, TAKE_PTR(sp->buf));
+	evict_job_free(TAKE_PTR(sp->job));
+}
+
+uint32_t space_evict(struct space *sp, uint32_t n_max)
+{
+	struct picker picker;
+	struct stage_half saved[USWAP_STAGE_HALVES] = { sp->half[0], sp->half[1] };
+
+	ASSERT(n_max);
+	if (choose_half(sp) == USWAP_STAGE_HALVES) {
+		(void)evict_flush(sp);
+		return 0;
+	}
+	if (!space_can_evict(sp) || space_arm(sp) || !evict_reserve(sp))
+		return 0;
+	if (n_max > USWAP_STAGE_HALF_PAGES)
+		n_max = USWAP_STAGE_HALF_PAGES;
+	sp->n_victims = 0;
+	if (picker_init(sp, &picker))
+		pick(sp, &picker, n_max);
+	if (!sp->n_victims) {
+		sp->group->stats.n_hand_empty++;
+		evict_unreserve(sp);
+		return 0;
+	}
+	send_prepare(sp, choose_half(sp));
+	build_runs(sp, sp->half_sent * USWAP_STAGE_HALF_PAGES);
+	if (send_command(sp)) {
+		sp->half[0] = saved[0];
+		sp->half[1] = saved[1];
+		release_victims(sp);
+		evict_unreserve(sp);
+		return 0;
+	}
+	sp->gate = GATE_SHUT;
+	sp->group->stats.n_commands++;
+	return sp->n_victims;
+}
+
+bool evict_flush(struct space *sp)
+{
+	uint32_t k;
+
+	if (!space_can_evict(sp) && !(sp->homing && sp->agent && sp->gate == GATE_OPEN))
+		return false;
+	for (k = 0; k < USWAP_STAGE_HALVES; k++)
+		if (sp->half[k].state == HALF_FULL)
+			break;
+	if (k == USWAP_STAGE_HALVES || sp->populating)
+		return false;
+	sp->cmd.n_runs = 0;
+	sp->cmd.free_at = k * USWAP_STAGE_HALF_PAGES;
+	sp->cmd.n_free = sp->half[k].n_used;
+	sp->n_victims = 0;
+	if (send_command(sp))
+		return false;
+	sp->half[k].state = HALF_EMPTYING;
+	sp->half_sent = USWAP_STAGE_HALVES; /* fills none */
+	sp->gate = GATE_SHUT;
+	return true;
+}
+
+uint32_t space_unshare(struct space *sp, uint32_t n_max)
+{
+	struct uswap_msg_populate msg = { .n_runs = 0 };
+	uint64_t addr = 0;
+	uint32_t n = 0;
+	struct page_leaf *leaf;
+	size_t len;
+
+	if (!space_can_evict(sp))
+		return 0;
+	if (n_max > USWAP_STAGE_HALF_PAGES)
+		n_max = USWAP_STAGE_HALF_PAGES;
+	for (; n < n_max && (leaf = page_map_next(&sp->map, &addr)); addr += LEAF_BYTES) {
+		uint32_t i;
+
+		for (i = 0; i < LEAF_PAGES && n < n_max; i++) {
+			uint64_t a = addr + (uint64_t)i * PAGE_BYTES;
+			struct uswap_run *run = msg.n_runs ? &msg.run[msg.n_runs - 1] : NULL;
+
+			if ((leaf->state[i] & (PAGE_STUCK | PAGE_PRESENT)) !=
+			    (PAGE_STUCK | PAGE_PRESENT))
+				continue;
+			leaf->state[i] &= (uint8_t)~PAGE_STUCK;
+			n++;
+			if (run && run->start + (uint64_t)run->n_pages * PAGE_BYTES == a)
+				run->n_pages++;
+			else
+				msg.run[msg.n_runs++] = (struct uswap_run){ a, 1, 0 };
+		}
+	}
+	sp->n_stuck = sp->n_stuck > n ? sp->n_stuck - n : 0;
+	if (!n) {
+		sp->n_stuck = 0;
+		return 0;
+	}
+	len = offsetof(struct uswap_msg_populate, run) + msg.n_runs * sizeof(*msg.run);
+	msg.head = (struct uswap_msg_head){ USWAP_MSG_POPULATE, (uint32_t)len };
+	msg.seq = ++sp->seq;
+	if (sp->mem->ops->send(sp->mem, &msg, len))
+		return 0;
+	sp->populating = true;
+	sp->sent_ns = space_now_ns(sp);
+	return n;
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Layout events.
+ *
+ * An event never waits: it takes slots out of the map and drops their counts; a slot that somebody
+ * has pinned is freed by the last unpin (R4). What an event clears is not known to be present any
+ * more, whatever the program does next: the zap of a REMOVE runs only after the event was read, so a
+ * page evicted in between would come back from the dead (R3). Such pages are found again by
+ * space_tick() when no thread can still be inside the call.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "space/space-impl.h"
+
+static void forget_page(struct space *sp, struct page_leaf *leaf, uint32_t i)
+{
+	struct slot_id id = page_take_slot(&sp->map, leaf, i);
+
+	ASSERT(!(leaf->state[i] & PAGE_DETACH)); /* events are read with the gate open only */
+	if (id.v)
+		swap_slot_unref(sp->group->swap, id);
+	if (leaf->state[i] & PAGE_PRESENT) {
+		sp->n_unknown++;
+		space_page_left(sp, leaf, i);
+	}
+	leaf->state[i] = 0;
+}
+
+void event_forget(struct space *sp, struct urange range)
+{
+	uint64_t addr = range.start;
+	struct page_leaf *leaf;
+
+	while (addr < range.end && (leaf = page_map_next(&sp->map, &addr)) && addr < range.end) {
+		uint64_t first = addr < range.start ? range.start : addr;
+		uint64_t last = addr + LEAF_BYTES < range.end ? addr + LEAF_BYTES : range.end;
+		uint64_t a;
+
+		for (a = first; a < last; a += PAGE_BYTES)
+			forget_page(sp, leaf, page_in_leaf(a));
+		page_map_trim(&sp->map, addr);
+		addr += LEAF_BYTES;
+	}
+}
+
+/* Parts of @set in @from, shifted to @to; returned in @ret, which the caller frees. */
+static int regions_shift(struct region_set *set, struct urange from, uint64_t to,
+			 struct region_set *ret)
+{
+	uint32_t i;
+	int r;
+
+	for (i = region_lookup(set, from.start); i < set->n && set->ranges[i].start < from.end;
+	     i++) {
+		struct urange part = set->ranges[i];
+
+		if (part.start < from.start)
+			part.start = from.start;
+		if (part.end > from.end)
+			part.end = from.end;
+		part.start = part.start - from.start + to;
+		part.end = part.end - from.start + to;
+		r = region_add(ret, part);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * Evicted pages move with their mapping: their slots go from one leaf to another and are not
+ * touched. Residency is cleared (R3), kept copies are dropped. The kernel empties the target before
+ * it moves, so nothing of the target survives.
+ */
+static void remap_pages(struct space *sp, struct urange from, uint64_t to)
+{
+	uint64_t addr = from.start;
+	struct page_leaf *leaf;
+
+	while (addr < from.end && (leaf = page_map_next(&sp->map, &addr)) && addr < from.end) {
+		uint64_t first = addr < from.start ? from.start : addr;
+		uint64_t last = addr + LEAF_BYTES < from.end ? addr + LEAF_BYTES : from.end;
+		uint64_t a;
+
+		for (a = first; a < last; a += PAGE_BYTES) {
+			uint32_t i = page_in_leaf(a);
+			uint64_t dst = a - from.start + to;
+			struct page_leaf *dst_leaf;
+			struct slot_id id;
+
+			if (!leaf->slot[i] || leaf->state[i] & PAGE_PRESENT) {
+				forget_page(sp, leaf, i);
+				continue;
+			}
+			id = page_take_slot(&sp->map, leaf, i);
+			leaf->state[i] = 0;
+			dst_leaf = page_map_get(&sp->map, dst);
+			ASSERT(dst_leaf); /* no leaf left: better to stop than to lose a page */
+			page_set_slot(&sp->map, dst_leaf, page_in_leaf(dst), id);
+		}
+		page_map_trim(&sp->map, addr);
+		addr += LEAF_BYTES;
+	}
+}
+
+static bool in_regions(const struct space *sp, struct urange range)
+{
+	uint32_t i = region_lookup(&sp->regions, range.start);
+
+	return i < sp->regions.n && sp->regions.ranges[i].start < range.end;
+}
+
+/*
+ * mremap() raises two events, REMAP and then UNMAP of the old range, and its thread must have read of
+ * the first before it raises the second. In between another thread's mremap() may move to the old
+ * range: the UNMAP is not about that.
+ */
+static void left_note(struct space *sp, struct urange from)
+{
+	if (sp->n_left == SPACE_MAX_LEFT) /* the oldest: MREMAP_DONTUNMAP has no UNMAP */
+		memmove(&sp->left[0], &sp->left[1], --sp->n_left * sizeof(sp->left[0]));
+	sp->left[sp->n_left++] = from;
+}
+
+/*
+ * Is this the UNMAP of what a REMAP left behind, and something else is there by now? It looks like any
+ * other munmap() of just this range, so the kernel is asked as soon as it answers (event_settle). While
+ * nothing is there the question does not arise, and the next UNMAP is asked: this one may be that of a
+ * mapping by which another thread had claimed the place.
+ */
+static bool left_taken(struct space *sp, struct urange range, int *ret_err)
+{
+	uint32_t i;
+
+	*ret_err = 0;
+	for (i = 0; i < sp->n_left; i++)
+		if (sp->left[i].start == range.start && sp->left[i].end == range.end)
+			break;
+	if (i == sp->n_left || !in_regions(sp, range))
+		return false;
+	sp->n_left--;
+	memmove(&sp->left[i], &sp->left[i + 1], (sp->n_left - i) * sizeof(sp->left[0]));
+	*ret_err = region_add(&sp->suspects, range);
+	return true;
+}
+
+int event_remap(struct space *sp, const struct mem_event *ev)
+{
+	struct urange from = { ev->addr, ev->addr + ev->len };
+	struct urange to = { ev->to, ev->to + ev->len };
+	_cleanup_(region_set_deinit) struct region_set moved = { 0 };
+	_cleanup_(region_set_deinit) struct region_set moved_no_ahead = { 0 };
+	uint32_t i;
+	int r;
+
+	r = regions_shift(&sp->regions, from, to.start, &moved);
+	if (!r)
+		r = regions_shift(&sp->no_ahead, from, to.start, &moved_no_ahead);
+	event_forget(sp, to);
+	remap_pages(sp, from, to.start);
+	if (!r)
+		r = region_remove(&sp->regions, from);
+	if (!r)
+		r = region_remove(&sp->regions, to);
+	for (i = 0; !r && i < moved.n; i++)
+		r = region_add(&sp->regions, moved.ranges[i]);
+	for (i = 0; !r && i < moved_no_ahead.n; i++)
+		r = region_add(&sp->no_ahead, moved_no_ahead.ranges[i]);
+	/* whoever waits on an old address is woken by nothing else (R2) */
+	sp->mem->ops->wake(sp->mem, from.start, ev->len);
+	sp->manage_ns = 0;
+	left_note(sp, from);
+	return r;
+}
+
+static int event_unmap(struct space *sp, const struct mem_event *ev)
+{
+	struct urange range = { ev->addr, ev->to };
+	int r;
+
+	if (left_taken(sp, range, &r)) {
+		sp->group->stats.n_held++;
+		return r; /* its waiters were woken by the REMAP */
+	}
+	event_forget(sp, range);
+	r = region_remove(&sp->regions, range);
+	if (!r)
+		r = region_remove(&sp->no_ahead, range);
+	sp->mem->ops->wake(sp->mem, range.start, range.end - range.start);
+	return r;
+}
+
+static int apply_now(struct space *sp, const struct mem_event *ev)
+{
+	int r;
+
+	switch (ev->type) {
+	case MEM_EVENT_FORK:
+		return fork_apply(sp, ev->child);
+	case MEM_EVENT_REMAP:
+		sp->unknown_ns = space_now_ns(sp);
+		r = event_remap(sp, ev);
+		return r ? r : fork_follow(sp, ev);
+	case MEM_EVENT_REMOVE:
+		sp->unknown_ns = space_now_ns(sp);
+		event_forget(sp, (struct urange){ ev->addr, ev->to });
+		return 0;
+	case MEM_EVENT_UNMAP:
+		return event_unmap(sp, ev);
+	case MEM_EVENT_FAULT:
+		break;
+	}
+	ASSERT(false);
+	return -EINVAL;
+}
+
+/* The place that @ev moves to is taken, for all we know. */
+static bool target_taken(const struct space *sp, const struct mem_event *ev)
+{
+	return ev->type == MEM_EVENT_REMAP &&
+	       in_regions(sp, (struct urange){ ev->to, ev->to + ev->len });
+}
+
+/* True if @ev may be the one that a held REMAP waits for. */
+static bool empties_target(const struct space *sp, const struct mem_event *ev)
+{
+	uint64_t end = ev->type == MEM_EVENT_UNMAP ? ev->to : ev->addr + ev->len;
+	uint32_t i;
+
+	if (ev->type != MEM_EVENT_UNMAP && ev->type != MEM_EVENT_REMAP)
+		return false;
+	for (i = 0; i < sp->n_held; i++)
+		if (sp->held[i].type == MEM_EVENT_REMAP &&
+		    ev->addr < sp->held[i].to + sp->held[i].len && sp->held[i].to < end)
+			return true;
+	return false;
+}
+
+/*
+ * The kernel changes a layout under its lock, but queues the event after it has dropped it: events of
+ * two threads may come in the wrong order. mremap() moves only to where nothing is (what MREMAP_FIXED
+ * replaces is announced by an UNMAP of the same thread before), so a REMAP onto a place that is taken
+ * came before the event that emptied it. It waits for that one, and all others wait behind it: they may
+ * be about what it moves. Until all have come every ioctl on the client says EAGAIN.
+ */
+static bool must_wait(const struct space *sp, const struct mem_event *ev)
+{
+	return target_taken(sp, ev) || (sp->n_held && !empties_target(sp, ev));
+}
+
+/* Apply held events whose turn has come; @force: the first one, whatever we believe. */
+int event_held(struct space *sp, bool force)
+{
+	int r = 0;
+
+	while (!r && sp->n_held && (force || !target_taken(sp, &sp->held[0]))) {
+		struct mem_event ev = sp->held[0];
+
+		force = false;
+		sp->n_held--;
+		memmove(&sp->held[0], &sp->held[1], sp->n_held * sizeof(sp->held[0]));
+		r = apply_now(sp, &ev);
+	}
+	return r;
+}
+
+int event_apply(struct space *sp, const struct mem_event *ev)
+{
+	int r = 0;
+
+	ASSERT(sp->gate != GATE_SHUT);
+	if (must_wait(sp, ev)) {
+		if (sp->n_held == SPACE_MAX_HELD)
+			r = event_held(sp, true);
+		sp->held[sp->n_held++] = *ev;
+		sp->group->stats.n_held++;
+		return r;
+	}
+	r = apply_now(sp, ev);
+	return r ? r : event_held(sp, false);
+}
+
+/*
+ * What is registered by now came after the unmapping. Only pages we know something of are asked for: the
+ * rest of the range is found again by its faults, or by space_manage().
+ */
+static int suspect_check(struct space *sp, struct urange range)
+{
+	_cleanup_(region_set_deinit) struct region_set keep = { 0 };
+	uint64_t addr;
+	uint32_t i;
+	int r = 0;
+
+	for (addr = range.start; !r && addr < range.end; addr += PAGE_BYTES) {
+		struct page_leaf *leaf = page_map_find(&sp->map, addr);
+		struct urange page = { addr, addr + PAGE_BYTES };
+
+		i = page_in_leaf(addr);
+		if (!leaf || (!leaf->slot[i] && !(leaf->state[i] & PAGE_PRESENT)))
+			continue;
+		r = sp->mem->ops->is_registered(sp->mem, addr, PAGE_BYTES);
+		if (!r) {
+			r = region_add(&keep, page);
+		} else if (r == -ENOENT) {
+			event_forget(sp, page);
+			r = 0;
+		}
+	}
+	if (!r)
+		r = region_remove(&sp->regions, range);
+	for (i = 0; !r && i < keep.n; i++)
+		r = region_add(&sp->regions, keep.ranges[i]);
+	return r;
+}
+
+int event_settle(struct space *sp)
+{
+	int r;
+
+	if (!sp->n_left && !sp->n_held && !sp->suspects.n && !sp->n_young)
+		return 0;
+	r = sp->mem->ops->is_registered(sp->mem, PAGE_BYTES, PAGE_BYTES);
+	if (r == -EAGAIN || r == -ESRCH)
+		return r;
+	sp->n_left = 0; /* nothing is on its way any more */
+	fork_settled(sp);
+	r = 0;
+	while (!r && sp->suspects.n) {
+		struct urange range = sp->suspects.ranges[sp->suspects.n - 1];
+
+		r = suspect_check(sp, range);
+		if (!r)
+			r = region_remove(&sp->suspects, range);
+	}
+	while (!r && sp->n_held) { /* what it waits for was our mistake */
+		r = event_held(sp, true);
+		ASSERT(!r); /* as in drain() */
+	}
+	return r;
+}

@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Fault service.
+ *
+ * Called only after main was drained and every event applied (R2). A fault is answered from the
+ * page map as it is at that moment; whatever makes it wait (a pin, the answer of the agent, room
+ * under the limit, an EAGAIN) parks it, and every retry looks the map up again.
+ *
+ * The ioctls tell the truth about the client, the map only what we did: EEXIST means that the page
+ * is there whatever the map says, ENOENT that the layout changed and an event is on its way. A
+ * page is marked and a slot given up only after the ioctl that installed it (R5).
+ *
+ * syscalls: through mem_ops copy, zero, wake, poison.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "space/space-impl.h"
+
+#define ZERO_WINDOW_START 4u
+#define CREDIT_ASKED 1u /* passes of the hand that a page asked for survives */
+
+static void fault_latency(struct space *sp, const struct waiting_fault *f)
+{
+	latency_add(&sp->group->stats.latency, space_now_ns(sp) - f->since_ns);
+}
+
+void fault_wait(struct space *sp, const struct waiting_fault *f)
+{
+	uint32_t i;
+
+	for (i = 0; i < sp->n_waiting; i++) {
+		struct waiting_fault *old = &sp->waiting[i];
+
+		/* a signal pending in a system call raises the same fault again and again (R6) */
+		if (old->tid == f->tid && old->addr == f->addr) {
+			old->why = f->why;
+			old->slot = f->slot;
+			return;
+		}
+	}
+	if (sp->n_waiting == SPACE_MAX_WAITING) {
+		sp->group->stats.n_overflow++;
+		sp->mem->ops->wake(sp->mem, f->addr, PAGE_BYTES); /* it will fault again */
+		return;
+	}
+	sp->waiting[sp->n_waiting++] = *f;
+}
+
+static void fault_wait_for(struct space *sp, const struct waiting_fault *f, enum wait_why why)
+{
+	struct waiting_fault w = *f;
+
+	w.why = why;
+	fault_wait(sp, &w);
+}
+
+/*
+ * What an ioctl that installed nothing at @addr means. Return: 0 the fault is answered or waits;
+ * SPACE_E_DEAD; -EEXIST for the caller to finish.
+ */
+static int fault_refused(struct space *sp, const struct waiting_fault *f, int err)
+{
+	switch (err) {
+	case -EAGAIN:
+	case -ENOMEM: /* the machine, or a memory group of the program, is full: try again */
+		sp->group->stats.n_again++;
+		fault_wait_for(sp, f, WAIT_RETRY);
+		return 0;
+	case -EEXIST:
+		sp->mem->ops->wake(sp->mem, f->addr, PAGE_BYTES);
+		return -EEXIST;
+	case -ESRCH:
+		return SPACE_E_DEAD;
+	default:
+		/* ENOENT and the like: the mapping is gone or changed; its event comes. Whoever
+		 * still waits there faults again or gets its SIGSEGV. */
+		sp->mem->ops->wake(sp->mem, f->addr, PAGE_BYTES);
+		return 0;
+	}
+}
+
+static bool page_is_untouched(struct space *sp, uint64_t addr)
+{
+	struct page_leaf *leaf = page_map_find(&sp->map, addr);
+	uint32_t i = page_in_leaf(addr);
+
+	return !leaf || (!leaf->slot[i] && !(leaf->state[i] & (PAGE_PRESENT | PAGE_DETACH)));
+}
+
+/*
+ * How many zero pages to install at @addr: first touches that ascend get runs that double. Never
+ * over the end of the region, over anything but untouched pages, or where guards may be.
+ */
+static uint32_t zero_window(struct space *sp, uint64_t addr)
+{
+	uint32_t i = region_lookup(&sp->regions, addr);
+	uint64_t end;
+	uint32_t n;
+
+	if (addr != sp->last_zero_end || region_contains(&sp->no_ahead, addr)) {
+		sp->zero_window = 1;
+		return 1;
+	}
+	sp->zero_window =
+		sp->zero_window < ZERO_WINDOW_START ? ZERO_WINDOW_START : sp->zero_window * 2;
+	if (sp->zero_window > AHEAD_MAX_PAGES)
+		sp->zero_window = AHEAD_MAX_PAGES;
+	end = i < sp->regions.n ? sp->regions.ranges[i].end : addr + PAGE_BYTES;
+	i = region_lookup(&sp->no_ahead, addr);
+	if (i < sp->no_ahead.n && sp->no_ahead.ranges[i].start < end)
+		end = sp->no_ahead.ranges[i].start;
+	for (n = 1; n < sp->zero_window && addr + (n + 1ULL) * PAGE_BYTES <= end; n++)
+		if (!page_is_untouched(sp, addr + (uint64_t)n * PAGE_BYTES))
+			break;
+	return n;
+}
+
+/*
+ * Room under the limit for @n pages at once? A program that allocates faster than pages can leave
+ * waits here; what is already out of the program is always let in, page by page, so that every
+ * program makes progress.
+ */
+static bool room_for(const struct space_group *g, uint32_t n)
+{
+	return g->limit_off || g->room_pages >= (int64_t)n;
+}
+
+static int fault_zero(struct space *sp, const struct waiting_fault *f)
+{
+	struct space_group *g = sp->group;
+	struct page_leaf *leaf;
+	uint32_t n, i;
+	uint64_t done = 0;
+	bool copies;
+	int r;
+
+	if (!room_for(g, 1)) {
+		g->stats.n_delayed++;
+		fault_wait_for(sp, f, WAIT_ROOM);
+		return 0;
+	}
+	n = zero_window(sp, f->addr);
+	if (!room_for(g, 4 * n))
+		n = 1;
+	/*
+	 * COPY would overwrite a guard that came while the fault waited; ZEROPAGE does not.
+	 * The leaf may be missing when the arena is exhausted: then the page is served, not tracked
+	 */
+	copies = f->write && !region_contains(&sp->no_ahead, f->addr);
+	if (copies)
+		r = sp->mem->ops->copy(sp->mem, f->addr, g->zeroes, (uint64_t)n * PAGE_BYTES,
+				       &done);
+	else
+		r = sp->mem->ops->zero(sp->mem, f->addr, (uint64_t)n * PAGE_BYTES, &done);
+	if (!done && r == -ENOENT && n > 1) { /* the run crosses the end of a mapping */
+		if (copies)
+			r = sp->mem->ops->copy(sp->mem, f->addr, g->zeroes, PAGE_BYTES, &done);
+		else
+			r = sp->mem->ops->zero(sp->mem, f->addr, PAGE_BYTES, &done);
+	}
+	if (!done) {
+		r = fault_refused(sp, f, r);
+		if (r != -EEXIST)
+			return r;
+		leaf = page_map_find(&sp->map, f->addr);
+		sp->n_unknown += !leaf || !(leaf->state[page_in_leaf(f->addr)] & PAGE_PRESENT);
+		return 0;
+	}
+	n = (uint32_t)(done / PAGE_BYTES);
+	for (i = 0; i < n; i++) {
+		uint64_t addr = f->addr + (uint64_t)i * PAGE_BYTES;
+
+		leaf = page_map_get(&sp->map, addr);
+		if (leaf) /* a page that nobody touches costs its credit only once */
+			space_page_arrived(sp, leaf, page_in_leaf(addr), CREDIT_ASKED, 0);
+	}
+	sp->last_zero_end = f->addr + done;
+	g->room_pages -= n;
+	g->stats.n_zero_faults++;
+	g->stats.n_zero_ahead += n - 1;
+	g->stats.n_faults++;
+	fault_latency(sp, f);
+	return 0;
+}
+
+/* The bytes of the page are lost: the program gets SIGBUS there and nowhere else (R7). */
+static int fault_poison(struct space *sp, const struct waiting_fault *f, struct page_leaf *leaf)
+{
+	uint32_t i = page_in_leaf(f->addr);
+	int r = sp->mem->ops->poison(sp->mem, f->addr, PAGE_BYTES);
+
+	if (r && r != -EEXIST) {
+		r = fault_refused(sp, f, r);
+		return r == -EEXIST ? 0 : r;
+	}
+	swap_slot_unref(sp->group->swap, page_take_slot(&sp->map, leaf, i));
+	space_page_arrived(sp, leaf, i, 0, 0);
+	leaf->state[i] |= PAGE_STUCK;
+	sp->group->stats.n_poisoned++;
+	sp->group->stats.n_faults++;
+	return 0;
+}
+
+/* A page that came back soon after its eviction is hot: it survives more passes of the hand. */
+static uint8_t level_after(const struct space_group *g, const struct swap_use *use)
+{
+	uint32_t distance = g->evict_seq - use->evict_seq;
+
+	if (distance < g->n_resident)
+		return use->level < 3 ? (uint8_t)(use->level + 1) : 3;
+	return use->level ? (uint8_t)(use->level - 1) : 0;
+}
+
+struct load_run {
+	struct slot_id slot[AHEAD_MAX_PAGES];
+	uint8_t level[AHEAD_MAX_PAGES];
+	uint32_t n;
+};
+
+static uint64_t ahead_addr(const struct ahead *plan, uint32_t k)
+{
+	return plan->start + (uint64_t)((int64_t)k * plan->stride) * PAGE_BYTES;
+}
+
+/*
+ * Pin and decompress the pages of @plan into the scratch pages; the slot at @faulting is pinned
+ * already. Stops at the first page that cannot be had; the run around the fault is what counts.
+ * Return: 0; SWAP_E_LOST, SWAP_E_EMPTY for the faulting page itself.
+ */
+static int load_collect(struct space *sp, struct ahead *plan, uint64_t faulting,
+			struct load_run *run)
+{
+	struct space_group *g = sp->group;
+	uint32_t first = 0;
+	uint32_t k;
+
+	run->n = 0;
+	for (k = 0; k < plan->n; k++) {
+		uint64_t addr = ahead_addr(plan, k);
+		struct page_leaf *leaf = page_map_find(&sp->map, addr);
+		struct slot_id id = { leaf->slot[page_in_leaf(addr)] };
+		struct swap_use use;
+		int r = 0;
+
+		if (addr != faulting)
+			r = swap_try_pin(g->swap, id, SWAP_PIN_LOAD);
+		if (!r) {
+			r = swap_load(g->swap, id, g->scratch + (size_t)run->n * PAGE_BYTES,
+				      g->codec, &use);
+			if (r && addr == faulting)
+				goto abort;
+			if (r)
+				swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
+		}
+		if (!r) {
+			run->slot[run->n] = id;
+			run->level[run->n++] = addr == faulting ? level_after(g, &use) : use.level;
+			continue;
+		}
+		if (addr > faulting)
+			break;
+		while (run->n) /* a gap before the fault: begin again after it */
+			swap_load_end(g->swap, run->slot[--run->n], SWAP_LOAD_ABORT);
+		first = k + 1;
+		continue;
+abort:
+		while (run->n)
+			swap_load_end(g->swap, run->slot[--run->n], SWAP_LOAD_ABORT);
+		return r;
+	}
+	plan->start = ahead_addr(plan, first);
+	plan->n = run->n;
+	return 0;
+}
+
+/* Page @k of the run is in the program now. */
+static void load_arrived(struct space *sp, uint64_t addr, struct slot_id id, uint8_t level)
+{
+	struct space_group *g = sp->group;
+	struct page_leaf *leaf = page_map_find(&sp->map, addr);
+	uint32_t i = page_in_leaf(addr);
+	enum swap_load_end end = g->keep_clean && !sp->homing ? SWAP_LOAD_KEEP : SWAP_LOAD_ERASE;
+
+	ASSERT(leaf && leaf->slot[i] == id.v);
+	if (!swap_load_end(g->swap, id, end))
+		(void)page_take_slot(&sp->map, leaf, i); /* its count is gone already */
+	space_page_arrived(sp, leaf, i, (uint8_t)(CREDIT_ASKED + 2 * level), level);
+}
+
+/* One ioctl for a dense run, one per page for a strided one. Return: pages installed. */
+static uint32_t load_install(struct space *sp, const struct ahead *plan, int *ret_err)
+{
+	const uint8_t *scratch = sp->group->scratch;
+	uint64_t done = 0;
+	uint32_t k;
+
+	*ret_err = 0;
+	if (plan->stride == 1) {
+		*ret_err = sp->mem->ops->copy(sp->mem, plan->start, scratch,
+					      (uint64_t)plan->n * PAGE_BYTES, &done);
+		return (uint32_t)(done / PAGE_BYTES);
+	}
+	for (k = 0; k < plan->n; k++) {
+		*ret_err = sp->mem->ops->copy(sp->mem, ahead_addr(plan, k),
+					      scratch + (size_t)k * PAGE_BYTES, PAGE_BYTES, &done);
+		if (done != PAGE_BYTES)
+			break;
+	}
+	return k;
+}
+
+/* The page is in the program though the map has a slot for it: the slot is stale (R5). */
+static void load_stale(struct space *sp, uint64_t addr)
+{
+	struct page_leaf *leaf = page_map_find(&sp->map, addr);
+
+	swap_slot_unref(sp->group->swap, page_take_slot(&sp->map, leaf, page_in_leaf(addr)));
+	sp->n_unknown++;
+}
+
+static int fault_load(struct space *sp, const struct waiting_fault *f, struct page_leaf *leaf)
+{
+	struct space_group *g = sp->group;
+	struct slot_id id = { leaf->slot[page_in_leaf(f->addr)] };
+	struct waiting_fault again = *f;
+	struct ahead plan = { f->addr, 1, 1 };
+	struct load_run run;
+	uint32_t k, n_done;
+	bool answered = false;
+	int r;
+
+	if (!room_for(g, 1) && !sp->homing) {
+		g->stats.n_delayed++;
+		fault_wait_for(sp, f, WAIT_ROOM);
+		return 0;
+	}
+	again.why = WAIT_PIN;
+	again.slot = id;
+	r = swap_pin_or_park(g->swap, id, SWAP_PIN_LOAD);
+	if (r) {
+		ASSERT(r == SWAP_E_PARKED);
+		g->stats.n_parked++;
+		fault_wait(sp, &again);
+		return 0;
+	}
+	if (g->readahead && !sp->homing)
+		readahead_plan(sp, f->addr, &plan);
+	if (plan.n > 1 && !room_for(g, 2 * plan.n))
+		plan = (struct ahead){ f->addr, 1, 1 };
+	r = load_collect(sp, &plan, f->addr, &run);
+	if (r) {
+		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
+		return fault_poison(sp, f, leaf);
+	}
+
+	n_done = load_install(sp, &plan, &r);
+	for (k = 0; k < n_done; k++) {
+		uint64_t addr = ahead_addr(&plan, k);
+
+		answered |= addr == f->addr;
+		load_arrived(sp, addr, run.slot[k], run.level[k]);
+	}
+	for (; k < run.n; k++)
+		swap_load_end(g->swap, run.slot[k], SWAP_LOAD_ABORT);
+	g->room_pages -= n_done;
+	if (answered) {
+		readahead_done(sp, f->addr, &plan, n_done);
+		g->stats.n_ahead += n_done - 1;
+		g->stats.n_load_faults++;
+		g->stats.n_faults++;
+		fault_latency(sp, f);
+		return 0;
+	}
+	if (r == -EEXIST && n_done < plan.n && ahead_addr(&plan, n_done) != f->addr) {
+		/* a neighbour is there already: not what this fault is about */
+		load_stale(sp, ahead_addr(&plan, n_done));
+		r = -EAGAIN;
+	}
+	if (plan.n > 1 && r != -ESRCH && r != -EEXIST)
+		r = -EAGAIN; /* the run crosses the end of a mapping: retry for this page alone */
+	if (plan.n > 1)
+		readahead_done(sp, f->addr, &plan, 0);
+	r = fault_refused(sp, f, r);
+	if (r != -EEXIST)
+		return r;
+	load_stale(sp, f->addr);
+	return 0;
+}
+
+static int fault_answer(struct space *sp, const struct waiting_fault *f)
+{
+	struct page_leaf *leaf = page_map_find(&sp->map, f->addr);
+	uint32_t i = page_in_leaf(f->addr);
+	int r;
+
+	if (sp->suspects.n) {
+		fault_wait_for(sp, f, WAIT_RETRY);
+		return 0;
+	}
+	if (!region_contains(&sp->regions, f->addr)) {
+		/* mremap() grew in place, or left the old range behind: nobody told us (R2). Or a
+		 * fault of somebody who is no longer there, at an address that is gone: taken for a
+		 * region, what is mapped there next would be evicted unregistered. Ask. */
+		r = sp->mem->ops->is_registered(sp->mem, f->addr, PAGE_BYTES);
+		if (r) {
+			r = fault_refused(sp, f, r);
+			return r == -EEXIST ? 0 : r;
+		}
+		r = region_add(&sp->regions, (struct urange){ f->addr, f->addr + PAGE_BYTES });
+		if (r) {
+			fault_wait_for(sp, f, WAIT_RETRY);
+			return 0;
+		}
+		sp->group->stats.n_adopted++;
+		sp->manage_ns = 0; /* look at the mappings soon */
+	}
+	if (leaf && leaf->state[i] & PAGE_DETACH) {
+		fault_wait_for(sp, f, WAIT_DETACH);
+		return 0;
+	}
+	if (leaf && leaf->slot[i] && !(leaf->state[i] & PAGE_PRESENT))
+		return fault_load(sp, f, leaf);
+	/* Also what is PRESENT for all we know: EEXIST wakes a fault that was answered with
+	 * another thread's, and a page that was emptied without an event reads as zero. */
+	return fault_zero(sp, f);
+}
+
+int fault_serve(struct space *sp, const struct mem_event *ev)
+{
+	struct waiting_fault f = {
+		.addr = ev->addr,
+		.tid = ev->tid,
+		.write = ev->write,
+		.since_ns = space_now_ns(sp),
+	};
+
+	sp->last_tid = ev->tid;
+	sp->last_fault_ns = f.since_ns;
+	return fault_answer(sp, &f);
+}
+
+static bool retry_now(const struct space *sp, const struct waiting_fault *f, struct slot_id id)
+{
+	if (id.v)
+		return f->why == WAIT_PIN && f->slot.v == id.v;
+	if (f->why == WAIT_DETACH)
+		return sp->gate != GATE_SHUT;
+	return f->why != WAIT_PIN;
+}
+
+int space_retry(struct space *sp, struct slot_id id)
+{
+	uint32_t n = sp->n_waiting;
+	uint32_t i;
+	int r;
+
+	if (sp->dead)
+		return 0;
+	if (sp->gate != GATE_SHUT)
+		(void)event_settle(sp);
+	/* what waits again goes to the end: every fault is looked at once */
+	for (i = 0; i < n;) {
+		struct waiting_fault f = sp->waiting[i];
+
+		if (!retry_now(sp, &f, id)) {
+			i++;
+			continue;
+		}
+		memmove(&sp->waiting[i], &sp->waiting[i + 1],
+			(sp->n_waiting - i - 1) * sizeof(*sp->waiting));
+		sp->n_waiting--;
+		n--;
+		r = fault_answer(sp, &f);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+bool space_has_retry(const struct space *sp)
+{
+	uint32_t i;
+
+	for (i = 0; i < sp->n_waiting; i++)
+		if (sp->waiting[i].why == WAIT_RETRY || sp->waiting[i].why == WAIT_ROOM ||
+		    (sp->waiting[i].why == WAIT_DETACH && sp->gate != GATE_SHUT))
+			return true;
+	return false;
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * A fork: the child's page map is a copy of the parent's, with every count raised (R8).
+ *
+ * The event is applied under the gate, so no page is half detached; a slot exists from the moment
+ * its page left, so pages on their way into the pool are copied too. Clean copies of present pages
+ * are dropped on both sides: a kept slot has one owner. Ranges that the child does not have
+ * (DONTFORK) or has empty (WIPEONFORK) are known from the parent's mappings, which cannot change
+ * their flags while the fork waits for us, unless by a thread that races with it.
+ *
+ * The child is served at once and evicted from only when it has an agent of its own.
+ *
+ * An mremap() of another thread that was made before the fork may be told of after it: MREMAP_FIXED tells
+ * first of what it replaced, and goes on when its thread has run. Until no event is on its way any more the
+ * child's own mappings are asked whether they are as before the move or as after it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "space/space-impl.h"
+
+static void drop_kept(struct space *sp, struct page_leaf *leaf, uint32_t i)
+{
+	struct slot_id id = page_take_slot(&sp->map, leaf, i);
+
+	if (id.v)
+		swap_slot_unref(sp->group->swap, id);
+}
+
+static int fork_leaf(struct space *sp, struct space *child, struct page_leaf *leaf, uint64_t base)
+{
+	struct page_leaf *copy = page_map_get(&child->map, base);
+	uint32_t i;
+
+	if (!copy)
+		return err_origin(-ENOMEM);
+	for (i = 0; i < LEAF_PAGES; i++) {
+		struct slot_id id = { leaf->slot[i] };
+
+		if (leaf->state[i] & PAGE_PRESENT) {
+			drop_kept(sp, leaf, i);
+			space_page_arrived(child, copy, i, 0, page_level(leaf->state[i]));
+		} else if (id.v) {
+			swap_slot_ref(sp->group->swap, id);
+			page_set_slot(&child->map, copy, i, id);
+		}
+	}
+	return 0;
+}
+
+/*
+ * What the child does not have, or has empty. A parent that is itself a fork child without agent has
+ * no pid yet: then what was known of its own parent holds.
+ */
+static int fork_flags(struct space *sp, struct space *child)
+{
+	_cleanup_(freep) struct mem_map *maps = NULL;
+	uint32_t n = 0;
+	uint32_t i;
+	int r;
+
+	r = sp->pid ? sp->mem->ops->read_maps(sp->mem, MEM_MAPS_FLAGS, &maps, &n) : -ESRCH;
+	if (r == -ESRCH) {
+		r = region_copy(&child->wiped, &sp->wiped);
+		for (i = 0; i < child->wiped.n; i++)
+			event_forget(child, child->wiped.ranges[i]);
+		return r;
+	}
+	for (i = 0; i < n && !r; i++) {
+		if (maps[i].dont_fork || maps[i].wipe_on_fork)
+			event_forget(child, maps[i].range);
+		if (maps[i].wipe_on_fork)
+			r = region_add(&child->wiped, maps[i].range);
+		if (maps[i].dont_fork && !r)
+			r = region_remove(&child->regions, maps[i].range);
+	}
+	return r;
+}
+
+int fork_apply(struct space *sp, struct mem *child_mem)
+{
+	struct space_group *g = sp->group;
+	struct space *child = NULL;
+	struct page_leaf *leaf;
+	uint64_t addr = 0;
+	int r;
+
+	ASSERT(sp->gate != GATE_SHUT);
+	g->stats.n_forks++;
+	r = space_new(&child, g, child_mem);
+	ASSERT(!r); /* a child that cannot be served would read zeroes: stop, and keep its memory */
+	child->unchecked = true;
+	child->hand = sp->hand;
+	r = region_copy(&child->regions, &sp->regions);
+	if (!r)
+		r = region_copy(&child->no_ahead, &sp->no_ahead);
+	for (; !r && (leaf = page_map_next(&sp->map, &addr)); addr += LEAF_BYTES)
+		r = fork_leaf(sp, child, leaf, addr);
+	if (!r)
+		r = fork_flags(sp, child);
+	if (r)
+		return err_trace(r); /* the caller stops: as above */
+	child->born_of = sp;
+	sp->n_young++;
+	g->host->forked(g->user, sp, child);
+	return 0;
+}
+
+/* A move that our parent tells of only now was made before we were born if we have it, too. */
+static int child_follow(struct space *child, const struct mem_event *ev)
+{
+	if (child->mem->ops->is_registered(child->mem, ev->addr, PAGE_BYTES) != -ENOENT ||
+	    child->mem->ops->is_registered(child->mem, ev->to, PAGE_BYTES))
+		return 0;
+	return event_remap(child, ev);
+}
+
+int fork_follow(struct space *sp, const struct mem_event *ev)
+{
+	struct space *child;
+	int r = 0;
+
+	if (!sp->n_young)
+		return 0;
+	list_for_each(child, &sp->group->spaces, link)
+		if (!r && child->born_of == sp)
+			r = child_follow(child, ev);
+	return r;
+}
+
+void fork_settled(struct space *sp)
+{
+	struct space *child;
+
+	if (!sp->n_young)
+		return;
+	sp->n_young = 0;
+	list_for_each(child, &sp->group->spaces, link)
+		if (child->born_of == sp)
+			child->born_of = NULL;
+}

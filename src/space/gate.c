@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The gate: what happens to the pages of a detach command (R1).
+ *
+ * While a command is in flight nobody knows which of its pages are in the program, so main is not
+ * read and nothing is installed on them. The answer says for each page whether it moved. When no
+ * answer comes (a stopped agent, a dead one) the question is put to the kernel: once no MOVE can
+ * happen any more, what is populated in the half, which was empty, has moved. The program's own
+ * addresses cannot be asked: they may have been moved or mapped again by an event still unread.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "space/space-impl.h"
+
+#define REVOKE_NS (250ULL * 1000 * 1000)
+
+/* The page is in the stage: from now on its slot is what the program has. */
+static void victim_moved(struct space *sp, struct page_leaf *leaf, const struct victim *v,
+			 uint32_t stage_at, struct evict_job *job)
+{
+	uint32_t i = page_in_leaf(v->addr);
+
+	if (v->fresh)
+		page_set_slot(&sp->map, leaf, i, v->slot);
+	space_page_left(sp, leaf, i);
+	job->page[job->n].slot = v->slot;
+	job->page[job->n].page_idx = (uint16_t)stage_at;
+	job->page[job->n].level = v->level;
+	job->n++;
+}
+
+static void victim_stays(struct space *sp, struct page_leaf *leaf, const struct victim *v,
+			 enum uswap_moved why)
+{
+	struct space_group *g = sp->group;
+	uint32_t i = page_in_leaf(v->addr);
+
+	leaf->state[i] &= (uint8_t)~PAGE_DETACH;
+	swap_unpin(g->swap, v->slot);
+	if (v->fresh)
+		swap_slot_unref(g->swap, v->slot);
+	switch (why) {
+	case USWAP_MOVE_BUSY:
+		g->stats.n_busy++;
+		leaf->state[i] |= PAGE_STUCK;
+		sp->n_stuck++;
+		break;
+	case USWAP_MOVE_HOLE: /* emptied without an event: it reads as zero */
+		g->stats.n_hole++;
+		if (!v->fresh)
+			swap_slot_unref(g->swap, page_take_slot(&sp->map, leaf, i));
+		space_page_left(sp, leaf, i);
+		break;
+	case USWAP_MOVE_EVENTS:
+	case USWAP_MOVE_OCCUPIED:
+		break;
+	default:
+		g->stats.n_invalid++;
+		leaf->state[i] |= PAGE_STUCK;
+		sp->n_stuck++;
+	}
+}
+
+/*
+ * The bytes of what moved, out of the client before main is read again: after a FORK a child may
+ * depend on them, and nothing keeps this process from exiting.
+ */
+static int fetch_stage(struct space *sp, struct stage_buf *buf, uint32_t n_pages)
+{
+	uint64_t src =
+		sp->stage.start + (uint64_t)sp->half_sent * USWAP_STAGE_HALF_PAGES * PAGE_BYTES;
+	size_t len = (size_t)n_pages * PAGE_BYTES;
+
+	if (sp->mem->ops->read_mem(sp->mem, src, buf->pages, len) == (ssize_t)len)
+		return 0;
+	/* An address space that is gone cannot be read; nor what a lying agent says it moved. */
+	return sp->mem->ops->alive(sp->mem) == -ESRCH ? SPACE_E_DEAD : -EPROTO;
+}
+
+/*
+ * The client took its own pages away. Their slots stay without bytes: a fault on them is poisoned
+ * (R7), in that program and in nobody else's.
+ */
+static void victims_lost(struct space *sp, const uint8_t *result)
+{
+	uint32_t k;
+
+	for (k = 0; k < sp->n_victims; k++) {
+		struct victim *v = &sp->victims[k];
+		struct page_leaf *leaf = page_map_find(&sp->map, v->addr);
+
+		if (result[k] != USWAP_MOVED) {
+			victim_stays(sp, leaf, v, result[k]);
+			continue;
+		}
+		if (v->fresh)
+			page_set_slot(&sp->map, leaf, page_in_leaf(v->addr), v->slot);
+		space_page_left(sp, leaf, page_in_leaf(v->addr));
+		swap_unpin(sp->group->swap, v->slot);
+	}
+	sp->n_victims = 0;
+	sp->half[sp->half_sent].state = HALF_FULL;
+	evict_unreserve(sp);
+}
+
+static bool any_moved(const struct space *sp, const uint8_t *result)
+{
+	uint32_t k;
+
+	for (k = 0; k < sp->n_victims; k++)
+		if (result[k] == USWAP_MOVED)
+			return true;
+	return false;
+}
+
+/*
+ * Every victim's fate is known: @result as in the answer. Return: 0; -EPROTO: the agent lied;
+ * SPACE_E_DEAD, and the victims are still to be let go by space_free().
+ */
+static int gate_complete(struct space *sp, const uint8_t *result)
+{
+	struct space_group *g = sp->group;
+	struct evict_job *job = sp->job;
+	struct stage_half *half;
+	bool occupied = false;
+	uint32_t k;
+	int r;
+
+	if (sp->half_sent == USWAP_STAGE_HALVES)
+		return 0;
+	r = any_moved(sp, result) ? fetch_stage(sp, sp->buf, sp->n_victims) : 0;
+	if (r == -EPROTO)
+		victims_lost(sp, result);
+	if (r)
+		return r;
+	half = &sp->half[sp->half_sent];
+	for (k = 0; k < sp->n_victims; k++) {
+		struct victim *v = &sp->victims[k];
+		struct page_leaf *leaf = page_map_find(&sp->map, v->addr);
+
+		ASSERT(leaf->state[page_in_leaf(v->addr)] & PAGE_DETACH);
+		if (result[k] == USWAP_MOVED)
+			victim_moved(sp, leaf, v, k, job);
+		else
+			victim_stays(sp, leaf, v, result[k]);
+		occupied |= result[k] == USWAP_MOVE_OCCUPIED;
+	}
+	sp->n_victims = 0;
+	g->evict_seq += job->n;
+	g->stats.n_evicted += job->n;
+	g->room_pages += job->n;
+	if (!job->n) {
+		half->state = occupied ? HALF_FULL : HALF_FREE;
+		evict_unreserve(sp);
+		return 0;
+	}
+	half->state = HALF_FULL;
+	job->group = g;
+	job->buf = TAKE_PTR(sp->buf);
+	job->evict_seq = g->evict_seq;
+	atomic_fetch_add(&g->n_jobs, 1);
+	g->host->post_job(g->user, TAKE_PTR(sp->job));
+	return 0;
+}
+
+/* The half that was only to be emptied. */
+static void gate_emptied(struct space *sp, bool freed)
+{
+	uint32_t k;
+
+	for (k = 0; k < USWAP_STAGE_HALVES; k++)
+		if (sp->half[k].state == HALF_EMPTYING)
+			sp->half[k].state = freed ? HALF_FREE : HALF_FULL;
+}
+
+int gate_answer(struct space *sp, const struct uswap_msg_detached *msg)
+{
+	int r;
+
+	if (msg->seq != sp->seq || sp->gate == GATE_OPEN)
+		return -EPROTO;
+	if (sp->gate == GATE_REVOKED) {
+		r = sp->mem->ops->register_stage(sp->mem, sp->stage.start,
+						 sp->stage.end - sp->stage.start);
+		gate_emptied(sp, !msg->free_err);
+		if (r)
+			return -EPROTO; /* without a stage this agent is of no use */
+		sp->gate = GATE_OPEN;
+		return 0;
+	}
+	if (msg->n_pages != sp->n_victims)
+		return -EPROTO;
+	gate_emptied(sp, !msg->free_err);
+	r = gate_complete(sp, msg->result);
+	if (r != SPACE_E_DEAD)
+		sp->gate = GATE_OPEN;
+	return r;
+}
+
+/*
+ * Ask the kernel which victims lie in the stage. pre: no MOVE can happen any more.
+ * Return: 0 every victim's fate is known; SPACE_E_DEAD or -errno: it is not.
+ */
+static int gate_resolve(struct space *sp)
+{
+	uint8_t result[USWAP_STAGE_HALF_PAGES];
+	uint32_t k;
+	int err;
+
+	for (k = 0; k < sp->n_victims; k++) {
+		uint64_t at = sp->stage.start +
+			      (uint64_t)(sp->half_sent * USWAP_STAGE_HALF_PAGES + k) * PAGE_BYTES;
+		struct mem_present run;
+		uint64_t next;
+		uint32_t n = 0;
+		int r = sp->mem->ops->scan(sp->mem, at, at + PAGE_BYTES, &run, 1, &n, &next);
+
+		if (r)
+			return r;
+		result[k] = n ? USWAP_MOVED : USWAP_MOVE_EVENTS;
+	}
+	err = gate_complete(sp, result);
+	return err == -EPROTO ? 0 : err; /* pages that the client took away are lost, and settled */
+}
+
+int gate_tick(struct space *sp)
+{
+	int r;
+
+	if (sp->gate != GATE_SHUT || space_now_ns(sp) - sp->sent_ns < REVOKE_NS)
+		return 0;
+	r = sp->mem->ops->unregister(sp->mem, sp->stage.start, sp->stage.end - sp->stage.start);
+	if (!r)
+		r = gate_resolve(sp);
+	if (r)
+		return sp->mem->ops->alive(sp->mem) ? SPACE_E_DEAD : 0; /* try again next time */
+	sp->gate = GATE_REVOKED;
+	sp->group->stats.n_revoked++;
+	return 0;
+}
+
+void gate_agent_gone(struct space *sp)
+{
+	/* with the address space gone as well there is nothing to resolve: space_free() follows */
+	if (sp->gate == GATE_SHUT && gate_resolve(sp))
+		return;
+	gate_emptied(sp, false);
+	sp->gate = GATE_OPEN;
+}

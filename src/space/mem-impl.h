@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * mem-impl - shared by the mem-*.c files of the production mem-ops; nobody else includes this
+ */
+#ifndef USWAP_SPACE_MEM_IMPL_H
+#define USWAP_SPACE_MEM_IMPL_H
+
+#include <stdio.h>
+
+#include "space/mem-linux.h"
+
+#define MEM_MAX_ZAP_THREADS 256u
+
+struct mem_linux {
+	struct mem base; /* first */
+	int main_fd;
+	int pid;     /* 0: not bound */
+	int proc_fd; /* /proc/PID, a directory */
+	int mem_fd;
+	int pagemap_fd;
+	int statm_fd;
+	int task_fd;	/* /proc/PID/task, a directory */
+	int agent_sock; /* borrowed; -1: none */
+	uint64_t protect_addr;
+	struct {
+		uint32_t n;
+		struct {
+			int tid;
+			uint64_t utime;
+		} thread[MEM_MAX_ZAP_THREADS];
+	} zap; /* threads that were running when inside_zap() was asked last */
+};
+
+static inline struct mem_linux *mem_linux_of(struct mem *m)
+{
+	return (struct mem_linux *)(void *)m;
+}
+
+/* mem-maps.c */
+int mem_read_maps(struct mem *m, uint32_t flags, struct mem_map **ret_maps, uint32_t *ret_n);
+/* VmFlags of the mapping that contains @addr contain @flag ("uw"). Return: 1; 0; -errno. */
+int mem_map_has_flag(const struct mem_linux *m, uint64_t addr, const char *flag);
+
+/* mem-threads.c */
+int mem_protected_ranges(struct mem *m, struct urange *ranges, uint32_t n, uint32_t *ret_n);
+bool mem_inside_zap(struct mem *m);
+/* Call @fn for each thread id; stops when it returns other than 0. Return: that, or -errno. */
+int mem_each_thread(struct mem_linux *m, int (*fn)(struct mem_linux *m, int tid, void *user),
+		    void *user);
+/* Read a small file below /proc/PID. Return: bytes, NUL-terminated; -errno. */
+ssize_t mem_proc_read(const struct mem_linux *m, const char *name, char *buf, size_t n_bytes);
+
+#endif

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The client's mappings, from /proc/PID/maps, or /proc/PID/smaps where the flags matter.
+ *
+ * syscalls: openat read close
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "space/mem-impl.h"
+
+struct map_list {
+	struct mem_map *maps;
+	uint32_t n;
+	uint32_t n_max;
+};
+
+static int list_push(struct map_list *list, const struct mem_map *map)
+{
+	if (list->n == list->n_max) {
+		uint32_t n_max = list->n_max ? list->n_max * 2 : 128;
+		struct mem_map *maps = realloc(list->maps, n_max * sizeof(*maps));
+
+		if (!maps)
+			return err_origin(-ENOMEM);
+		list->maps = maps;
+		list->n_max = n_max;
+	}
+	list->maps[list->n++] = *map;
+	return 0;
+}
+
+/*
+ * "start-end perms offset dev inode name". Evictable is what is private, anonymous, readable and
+ * writable, not executable, and not a place where the kernel or the C library keep a stack.
+ */
+static bool parse_head(const char *line, struct mem_map *map)
+{
+	uint64_t start, end, inode;
+	char perms[5];
+	int at = 0;
+
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %" SCNu64 " %n", &start, &end, perms,
+		   &inode, &at) < 4)
+		return false;
+	line += at;
+	*map = (struct mem_map){ .range = { start, end } };
+	map->evictable = !strcmp(perms, "rw-p") && !inode &&
+			 (line[0] == '\n' || !line[0] || !strncmp(line, "[heap]", 6) ||
+			  !strncmp(line, "[anon:", 6));
+	return true;
+}
+
+static bool has_flag(const char *flags, const char *flag)
+{
+	const char *at = flags;
+
+	while ((at = strstr(at, flag))) {
+		if (at[-1] == ' ' && (at[2] == ' ' || at[2] == '\n' || !at[2]))
+			return true;
+		at += 2;
+	}
+	return false;
+}
+
+static void parse_flags(const char *line, struct mem_map *map)
+{
+	map->registered = has_flag(line, "um");
+	map->wipe_on_fork = has_flag(line, "wf");
+	map->dont_fork = has_flag(line, "dc");
+	map->locked = has_flag(line, "lo");
+	map->huge_page = has_flag(line, "ht");
+}
+
+static FILE *open_text(const struct mem_linux *m, const char *name)
+{
+	int fd = openat(m->proc_fd, name, O_RDONLY | O_CLOEXEC);
+	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+
+	if (f)
+		setvbuf(f, NULL, _IOFBF, 32768);
+	else if (fd >= 0)
+		close(fd);
+	return f;
+}
+
+static void fclosep(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+
+int mem_read_maps(struct mem *base, uint32_t flags, struct mem_map **ret_maps, uint32_t *ret_n)
+{
+	_cleanup_(fclosep) FILE *f =
+		open_text(mem_linux_of(base), flags & MEM_MAPS_FLAGS ? "smaps" : "maps");
+	struct map_list list = { 0 };
+	char line[512];
+	int r = 0;
+
+	if (!f)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (!r && fgets(line, sizeof(line), f)) {
+		struct mem_map map;
+		bool whole = strchr(line, '\n');
+
+		if (flags & MEM_MAPS_FLAGS && !strncmp(line, "VmFlags:", 8)) {
+			if (list.n)
+				parse_flags(line + 8, &list.maps[list.n - 1]);
+		} else if ((line[0] >= '0' && line[0] <= '9') ||
+			   (line[0] >= 'a' && line[0] <= 'f')) {
+			if (parse_head(line, &map))
+				r = list_push(&list, &map);
+		}
+		while (!whole && fgets(line, sizeof(line), f)) /* a very long name */
+			whole = strchr(line, '\n');
+	}
+	if (r) {
+		free(list.maps);
+		return r;
+	}
+	*ret_maps = list.maps;
+	*ret_n = list.n;
+	return 0;
+}
+
+int mem_map_has_flag(const struct mem_linux *m, uint64_t addr, const char *flag)
+{
+	_cleanup_(fclosep) FILE *f = open_text(m, "smaps");
+	bool here = false;
+	char line[512];
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		struct mem_map map;
+
+		if (here && !strncmp(line, "VmFlags:", 8))
+			return has_flag(line + 8, flag);
+		if (((line[0] >= '0' && line[0] <= '9') || (line[0] >= 'a' && line[0] <= 'f')) &&
+		    parse_head(line, &map))
+			here = map.range.start <= addr && addr < map.range.end;
+	}
+	return -ENOENT;
+}

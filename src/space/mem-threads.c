@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The client's threads: where their control blocks lie, what they are doing, where they run.
+ *
+ * The kernel touches a thread's control block where it cannot wait for a missing page: at its exit
+ * it clears the tid in it and walks the robust list (R11). get_robust_list() tells from outside
+ * where the list head is; with glibc that is inside struct pthread, at the top of the thread's
+ * stack. What is just below, the live end of the stack, stays as well.
+ *
+ * syscalls: getdents64 get_robust_list openat read pread64
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "space/mem-impl.h"
+
+#define BLOCK_BELOW_BYTES 32768u /* live end of the stack, static TLS */
+#define BLOCK_ABOVE_BYTES 4096u	 /* struct pthread is 2.3 KiB; the list head is in its first KiB */
+#define NR_MADVISE 28
+#define NR_PROCESS_MADVISE 440
+
+ssize_t mem_proc_read(const struct mem_linux *m, const char *name, char *buf, size_t n_bytes)
+{
+	int fd = openat(m->proc_fd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	n = read(fd, buf, n_bytes - 1);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	if (n >= 0)
+		buf[n] = 0;
+	return n;
+}
+
+int mem_each_thread(struct mem_linux *m, int (*fn)(struct mem_linux *m, int tid, void *user),
+		    void *user)
+{
+	char buf[4096] __attribute__((aligned(8)));
+	int r;
+
+	if (m->task_fd < 0)
+		return -ESRCH;
+	if (lseek(m->task_fd, 0, SEEK_SET) < 0)
+		return -errno;
+	for (;;) {
+		long n = syscall(SYS_getdents64, m->task_fd, buf, sizeof(buf));
+		long at;
+
+		if (n < 0)
+			return -errno;
+		if (!n)
+			return 0;
+		for (at = 0; at < n;) {
+			const struct dirent64 *d = (const void *)(buf + at);
+
+			at += d->d_reclen;
+			if (!isdigit((unsigned char)d->d_name[0]))
+				continue;
+			r = fn(m, atoi(d->d_name), user);
+			if (r)
+				return r;
+		}
+	}
+}
+
+struct ranges {
+	struct urange *at;
+	uint32_t n;
+	uint32_t n_max;
+};
+
+static int ranges_push(struct ranges *ranges, uint64_t start, uint64_t end)
+{
+	if (ranges->n == ranges->n_max)
+		return -ENOSPC;
+	ranges->at[ranges->n++] =
+		(struct urange){ start & ~(uint64_t)(USWAP_PAGE_BYTES - 1),
+				 (end + USWAP_PAGE_BYTES - 1) & ~(uint64_t)(USWAP_PAGE_BYTES - 1) };
+	return 0;
+}
+
+static int thread_block(struct mem_linux *m, int tid, void *user)
+{
+	void *head = NULL;
+	size_t len;
+
+	(void)m;
+	if (syscall(SYS_get_robust_list, tid, &head, &len))
+		return errno == ESRCH ? 0 : -errno;
+	if (!head) /* the agent, or a thread that just begins: its block is in use, so it is young */
+		return 0;
+	return ranges_push(user, (uint64_t)head - BLOCK_BELOW_BYTES,
+			   (uint64_t)head + BLOCK_ABOVE_BYTES);
+}
+
+/* Pages of PI and robust mutexes, which the library has listed. */
+static int mutex_pages(struct mem_linux *m, struct ranges *ranges)
+{
+	struct uswap_protect list;
+	uint64_t k;
+	ssize_t len;
+	int r = 0;
+
+	if (!m->protect_addr)
+		return 0;
+	len = m->base.ops->read_mem(&m->base, m->protect_addr, &list, sizeof(list));
+	if (len != sizeof(list))
+		return -ENOSPC; /* the client took it away: nothing is known, nothing leaves */
+	if (list.n > USWAP_PROTECT_MAX)
+		return -ENOSPC;
+	for (k = 0; !r && k < list.n; k++)
+		r = ranges_push(ranges, list.page_addr[k], list.page_addr[k] + USWAP_PAGE_BYTES);
+	return r;
+}
+
+int mem_protected_ranges(struct mem *base, struct urange *at, uint32_t n, uint32_t *ret_n)
+{
+	struct mem_linux *m = mem_linux_of(base);
+	struct ranges ranges = { at, 0, n };
+	int r = mem_each_thread(m, thread_block, &ranges);
+
+	if (!r)
+		r = mutex_pages(m, &ranges);
+	*ret_n = ranges.n;
+	return r;
+}
+
+/* utime of a thread in clock ticks: it grows only in user mode. */
+static bool thread_utime(const struct mem_linux *m, int tid, uint64_t *ret)
+{
+	char path[64], buf[1024];
+	const char *at;
+	int field;
+
+	snprintf(path, sizeof(path), "task/%d/stat", tid);
+	if (mem_proc_read(m, path, buf, sizeof(buf)) <= 0)
+		return false;
+	at = strrchr(buf, ')');
+	for (field = 2; at && field < 14; field++)
+		at = strchr(at + 1, ' ');
+	return at && sscanf(at, " %" SCNu64, ret) == 1;
+}
+
+struct zap_check {
+	bool inside;
+	uint32_t n;
+	struct {
+		int tid;
+		uint64_t utime;
+	} running[MEM_MAX_ZAP_THREADS];
+};
+
+/*
+ * A thread that waits in another call, or for a fault, is not in madvise(). One that runs may be;
+ * once its user time has grown it has left whatever call it was in (by two ticks: with accounting by
+ * ticks one may be charged wrongly).
+ */
+static int thread_zap(struct mem_linux *m, int tid, void *user)
+{
+	struct zap_check *check = user;
+	char path[64], buf[256];
+	uint64_t utime = 0;
+	uint32_t k;
+	long nr;
+
+	snprintf(path, sizeof(path), "task/%d/syscall", tid);
+	if (mem_proc_read(m, path, buf, sizeof(buf)) <= 0)
+		return 0; /* it has ended */
+	if (strncmp(buf, "running", 7)) {
+		nr = atol(buf);
+		check->inside |= nr == NR_MADVISE || nr == NR_PROCESS_MADVISE;
+		return 0;
+	}
+	if (!thread_utime(m, tid, &utime))
+		return 0;
+	for (k = 0; k < m->zap.n; k++)
+		if (m->zap.thread[k].tid == tid && utime > m->zap.thread[k].utime + 1)
+			return 0;
+	check->inside = true;
+	for (k = 0; k < m->zap.n; k++)
+		if (m->zap.thread[k].tid == tid)
+			utime = m->zap.thread[k].utime; /* keep the older mark */
+	if (check->n < MEM_MAX_ZAP_THREADS) {
+		check->running[check->n].tid = tid;
+		check->running[check->n++].utime = utime;
+	}
+	return 0;
+}
+
+bool mem_inside_zap(struct mem *base)
+{
+	struct mem_linux *m = mem_linux_of(base);
+	struct zap_check check;
+	uint32_t k;
+
+	check.inside = false;
+	check.n = 0;
+	if (mem_each_thread(m, thread_zap, &check))
+		return true;
+	m->zap.n = check.inside ? check.n : 0;
+	for (k = 0; k < m->zap.n; k++) {
+		m->zap.thread[k].tid = check.running[k].tid;
+		m->zap.thread[k].utime = check.running[k].utime;
+	}
+	return check.inside;
+}
+
+int mem_linux_thread_cpu(const struct mem *base, uint32_t tid)
+{
+	const struct mem_linux *m = (const struct mem_linux *)(const void *)base;
+	char path[64], buf[1024];
+	const char *at;
+	int field, cpu;
+
+	snprintf(path, sizeof(path), "task/%u/stat", tid);
+	if (mem_proc_read(m, path, buf, sizeof(buf)) <= 0)
+		return -1;
+	at = strrchr(buf, ')');
+	for (field = 2; at && field < 39; field++)
+		at = strchr(at + 1, ' ');
+	return at && sscanf(at, " %d", &cpu) == 1 ? cpu : -1;
+}
+
+int mem_linux_parent(int pid)
+{
+	char path[32], buf[512];
+	const char *at;
+	int parent = 0;
+	ssize_t n = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, buf, sizeof(buf) - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return 0;
+	buf[n] = 0;
+	at = strrchr(buf, ')');
+	return at && sscanf(at + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+static int thread_is_agent(struct mem_linux *m, int tid, void *user)
+{
+	char path[64], buf[64];
+
+	snprintf(path, sizeof(path), "task/%d/comm", tid);
+	if (mem_proc_read(m, path, buf, sizeof(buf)) > 0 && !strcmp(buf, "uswap-agent\n")) {
+		*(int *)user = tid;
+		return 1;
+	}
+	return 0;
+}
+
+int mem_linux_agent_tid(struct mem *base)
+{
+	int tid = 0;
+
+	(void)mem_each_thread(mem_linux_of(base), thread_is_agent, &tid);
+	return tid;
+}
+
+static uint64_t status_field(const char *buf, const char *name)
+{
+	const char *at = strstr(buf, name);
+
+	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+int mem_linux_sample(struct mem *base, uint32_t flags, struct mem_sample *ret)
+{
+	struct mem_linux *m = mem_linux_of(base);
+	uint64_t resident, shared;
+	char buf[4096];
+	ssize_t n;
+
+	*ret = (struct mem_sample){ 0 };
+	n = pread(m->statm_fd, buf, sizeof(buf) - 1, 0);
+	if (n <= 0)
+		return n < 0 ? -errno : -ESRCH;
+	buf[n] = 0;
+	if (sscanf(buf, "%*u %" SCNu64 " %" SCNu64, &resident, &shared) != 2)
+		return -EPROTO;
+	ret->anon_pages = resident > shared ? resident - shared : 0;
+	if (flags & MEM_SAMPLE_STATUS && mem_proc_read(m, "status", buf, sizeof(buf)) > 0) {
+		ret->traced = status_field(buf, "\nTracerPid:");
+		ret->lone_agent =
+			status_field(buf, "\nThreads:") == 2 && strstr(buf, "\nState:\tZ");
+	}
+	if (flags & MEM_SAMPLE_PSS && mem_proc_read(m, "smaps_rollup", buf, sizeof(buf)) > 0)
+		ret->pss_anon_pages = status_field(buf, "\nPss_Anon:") * 1024 / USWAP_PAGE_BYTES;
+	return 0;
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Life of a space, and its doors: what the owner thread calls.
+ *
+ * What compressors work on belongs to the store and not to the space: a space can end at any time.
+ */
+#include "space/space.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "space/space-impl.h"
+
+#define EVENT_BATCH 64u
+#define FAULT_BATCH 512u
+#define RESCAN_NS (100ULL * 1000 * 1000)
+#define RESCAN_MIN_PAGES 64u
+#define UNSHARE_FAILED_NS (100ULL * 1000 * 1000)
+#define FLUSH_NS (20ULL * 1000 * 1000)
+
+int space_group_init(struct space_group *g, struct swap *swap, const struct space_host *host,
+		     void *user, uint64_t max_pages)
+{
+	size_t len = (size_t)AHEAD_MAX_PAGES * PAGE_BYTES;
+	int r;
+
+	*g = (struct space_group){ .swap = swap, .host = host, .user = user, .readahead = true };
+	list_init(&g->spaces);
+	g->scratch = aligned_alloc(PAGE_BYTES, len);
+	g->zeroes = aligned_alloc(PAGE_BYTES, len);
+	if (!g->scratch || !g->zeroes) {
+		r = err_origin(-ENOMEM);
+		goto fail;
+	}
+	memset(g->scratch, 0, len);
+	memset(g->zeroes, 0, len);
+	r = codec_ctx_new(&g->codec);
+	if (r)
+		goto fail;
+	r = swap_app_new(swap, &g->app);
+	if (r)
+		goto fail;
+	r = page_map_arenas_init(&g->arenas, max_pages);
+	if (r)
+		goto fail;
+	return 0;
+fail:
+	if (g->app)
+		swap_app_free(g->app);
+	codec_ctx_free(g->codec);
+	free(g->scratch);
+	free(g->zeroes);
+	return r;
+}
+
+void space_group_deinit(struct space_group *g)
+{
+	ASSERT(list_is_empty(&g->spaces) && !g->n_jobs);
+	page_map_arenas_deinit(&g->arenas);
+	swap_app_free(g->app);
+	codec_ctx_free(g->codec);
+	free(g->scratch);
+	free(g->zeroes);
+}
+
+void space_page_arrived(struct space *sp, struct page_leaf *leaf, uint32_t i, uint8_t credit,
+			uint8_t level)
+{
+	if (!(leaf->state[i] & PAGE_PRESENT))
+		sp->group->n_resident++;
+	page_set_present(&sp->map, leaf, i, credit > 7 ? 7 : credit, level);
+}
+
+void space_page_left(struct space *sp, struct page_leaf *leaf, uint32_t i)
+{
+	if (leaf->state[i] & PAGE_PRESENT)
+		sp->group->n_resident--;
+	page_clear_present(&sp->map, leaf, i);
+}
+
+int space_new(struct space **ret_space, struct space_group *group, struct mem *mem)
+{
+	struct space *sp = calloc(1, sizeof(*sp));
+	int r = -ENOMEM;
+
+	if (sp)
+		sp->waiting = calloc(SPACE_MAX_WAITING, sizeof(*sp->waiting));
+	if (!sp || !sp->waiting)
+		goto fail;
+	r = page_map_init(&sp->map, &group->arenas);
+	if (r)
+		goto fail;
+	sp->group = group;
+	sp->mem = mem;
+	list_append(&group->spaces, &sp->link);
+	group->n_spaces++;
+	*ret_space = sp;
+	return 0;
+fail:
+	if (sp)
+		free(sp->waiting);
+	free(sp);
+	mem->ops->free(mem);
+	return err_origin(r);
+}
+
+/* The slots go at once, so that the memory of a dead program is free when it is noticed. */
+static void space_end(struct space *sp)
+{
+	struct swap *swap = sp->group->swap;
+	uint32_t k;
+
+	if (sp->dead)
+		return;
+	/* a command that was in flight moved pages to nowhere */
+	for (k = 0; k < sp->n_victims; k++) {
+		struct victim *v = &sp->victims[k];
+		struct page_leaf *leaf = page_map_find(&sp->map, v->addr);
+
+		leaf->state[page_in_leaf(v->addr)] &= (uint8_t)~PAGE_DETACH;
+		swap_unpin(swap, v->slot);
+		if (v->fresh)
+			swap_slot_unref(swap, v->slot);
+	}
+	sp->n_victims = 0;
+	evict_unreserve(sp);
+	sp->gate = GATE_OPEN;
+	while (sp->n_held) /* a fork child among them lives on */
+		(void)event_held(sp, true);
+	fork_settled(sp);
+	event_forget(sp, (struct urange){ 0, PAGE_MAP_END });
+	ASSERT(!sp->map.n_slots && !sp->map.n_present);
+	sp->dead = true;
+	sp->agent = false;
+	sp->n_waiting = 0;
+	list_unlink(&sp->link);
+	sp->group->n_spaces--;
+}
+
+struct space *space_free(struct space *sp)
+{
+	if (!sp)
+		return NULL;
+	space_end(sp);
+	page_map_deinit(&sp->map);
+	region_set_deinit(&sp->regions);
+	region_set_deinit(&sp->no_ahead);
+	region_set_deinit(&sp->wiped);
+	region_set_deinit(&sp->suspects);
+	sp->mem->ops->free(sp->mem);
+	free(sp->waiting);
+	free(sp);
+	return NULL;
+}
+
+static bool range_ok(const struct uswap_range *r, uint64_t n_pages)
+{
+	return r->start % PAGE_BYTES == 0 && r->len == n_pages * PAGE_BYTES && r->start &&
+	       r->start + r->len > r->start && r->start + r->len <= PAGE_MAP_END;
+}
+
+static struct urange urange_of(const struct uswap_range *r)
+{
+	return (struct urange){ r->start, r->start + r->len };
+}
+
+static bool inside(struct urange a, struct urange b)
+{
+	return a.start >= b.start && a.end <= b.end;
+}
+
+int space_agent_ready(struct space *sp, const struct uswap_msg_hello *hello)
+{
+	struct urange own[2] = { urange_of(&hello->own), urange_of(&hello->own2) };
+	int r;
+
+	if (sp->dead || sp->agent || sp->gate != GATE_OPEN)
+		return -EPROTO;
+	if (!range_ok(&hello->stage, USWAP_STAGE_PAGES) ||
+	    !range_ok(&hello->trash, USWAP_STAGE_HALF_PAGES) ||
+	    !inside(urange_of(&hello->stage), own[1]) || !inside(urange_of(&hello->trash), own[1]))
+		return -EPROTO;
+	r = sp->mem->ops->register_stage(sp->mem, hello->stage.start, hello->stage.len);
+	if (r)
+		return err_trace(r);
+	memcpy(sp->own, own, sizeof(own));
+	sp->stage = urange_of(&hello->stage);
+	sp->trash = urange_of(&hello->trash);
+	memset(sp->half, 0, sizeof(sp->half));
+	sp->agent = true;
+	sp->armed = false;
+	return 0;
+}
+
+void space_agent_gone(struct space *sp)
+{
+	sp->agent = false;
+	sp->populating = false;
+	sp->armed = false;
+	if (!sp->dead)
+		gate_agent_gone(sp);
+}
+
+bool space_agent_idle(const struct space *sp)
+{
+	return sp->gate == GATE_OPEN && !sp->populating;
+}
+
+/* Read main until it is empty. Faults are kept for later, all else is applied at once. */
+static int drain(struct space *sp, struct mem_event *faults, uint32_t *ret_n_faults)
+{
+	struct mem_event events[EVENT_BATCH];
+	uint32_t n, k;
+	int r;
+
+	do {
+		r = sp->mem->ops->read_events(sp->mem, events, EVENT_BATCH, &n);
+		for (k = 0; k < n; k++) {
+			int err = 0;
+
+			if (events[k].type != MEM_EVENT_FAULT)
+				err = event_apply(sp, &events[k]);
+			else if (*ret_n_faults < FAULT_BATCH)
+				faults[(*ret_n_faults)++] = events[k];
+			else
+				fault_wait(sp,
+					   &(struct waiting_fault){ .addr = events[k].addr,
+								    .tid = events[k].tid,
+								    .write = events[k].write,
+								    .since_ns = space_now_ns(sp),
+								    .why = WAIT_RETRY });
+			/* an event that cannot be applied leaves the map wrong: better to stop
+			 * here, with every descriptor open, than to serve from it */
+			ASSERT(err >= 0);
+		}
+	} while (!r && n == EVENT_BATCH);
+	return r == -ESRCH ? SPACE_E_DEAD : 0;
+}
+
+int space_service(struct space *sp)
+{
+	struct mem_event faults[FAULT_BATCH];
+	uint32_t n = 0;
+	uint32_t k;
+	int r;
+
+	if (sp->dead || sp->gate == GATE_SHUT)
+		return 0;
+	r = drain(sp, faults, &n);
+	if (!r && event_settle(sp) == -ESRCH)
+		r = SPACE_E_DEAD;
+	for (k = 0; !r && k < n; k++)
+		r = fault_serve(sp, &faults[k]);
+	return r;
+}
+
+int space_answer(struct space *sp, const void *msg, size_t len)
+{
+	const struct uswap_msg_head *head = msg;
+	int r;
+
+	if (len < sizeof(*head) || head->len != len)
+		return -EPROTO;
+	if (head->type == USWAP_MSG_DETACHED) {
+		const struct uswap_msg_detached *m = msg;
+
+		if (len < offsetof(struct uswap_msg_detached, result) ||
+		    m->n_pages > USWAP_STAGE_HALF_PAGES ||
+		    len < offsetof(struct uswap_msg_detached, result) + m->n_pages)
+			return -EPROTO;
+		r = gate_answer(sp, m);
+		if (r)
+			return r;
+		return space_retry(sp, (struct slot_id){ 0 });
+	}
+	if (head->type == USWAP_MSG_POPULATED && sp->populating &&
+	    len >= sizeof(struct uswap_msg_populated)) {
+		const struct uswap_msg_populated *m = msg;
+
+		sp->populating = false;
+		if (m->err) /* not writable, or no memory: not again at once */
+			sp->unshare_ns = space_now_ns(sp) + UNSHARE_FAILED_NS;
+		return 0;
+	}
+	return -EPROTO;
+}
+
+static bool wants_rescan(struct space *sp)
+{
+	uint64_t now = space_now_ns(sp);
+
+	return sp->n_unknown >= RESCAN_MIN_PAGES && sp->gate == GATE_OPEN &&
+	       now - sp->unknown_ns > RESCAN_NS && !sp->mem->ops->inside_zap(sp->mem);
+}
+
+int space_tick(struct space *sp)
+{
+	int r;
+
+	if (sp->dead)
+		return 0;
+	if (sp->mem->ops->alive(sp->mem) == -ESRCH)
+		return SPACE_E_DEAD;
+	r = gate_tick(sp);
+	if (!r && wants_rescan(sp)) {
+		sp->n_unknown = 0;
+		r = space_rescan(sp);
+	}
+	if (!r && sp->gate == GATE_OPEN && space_now_ns(sp) - sp->sent_ns > FLUSH_NS)
+		(void)evict_flush(sp);
+	return r > 0 ? r : 0;
+}
+
+void space_check(struct space *sp)
+{
+	uint64_t addr = 0;
+	struct page_leaf *leaf;
+	uint32_t i;
+
+	page_map_check(&sp->map);
+	for (; (leaf = page_map_next(&sp->map, &addr)); addr += LEAF_BYTES)
+		for (i = 0; i < LEAF_PAGES; i++) {
+			uint64_t a = addr + (uint64_t)i * PAGE_BYTES;
+
+			if (leaf->state[i] & PAGE_PRESENT || leaf->slot[i])
+				ASSERT(region_contains(&sp->regions, a));
+			if (leaf->state[i] & PAGE_DETACH)
+				ASSERT(sp->gate == GATE_SHUT);
+		}
+}
+
+/* 4 buckets per power of two: the upper bound is at most a quarter above the value */
+static uint32_t latency_bucket(uint64_t ns)
+{
+	uint32_t log;
+
+	if (ns < 4)
+		return (uint32_t)ns;
+	log = 63 - (uint32_t)__builtin_clzll(ns);
+	log = log * 4 + (uint32_t)(ns >> (log - 2) & 3) - 4;
+	return log < LATENCY_BUCKETS ? log : LATENCY_BUCKETS - 1;
+}
+
+void latency_add(struct latency *l, uint64_t ns)
+{
+	l->n[latency_bucket(ns)]++;
+}
+
+uint64_t latency_ns(const struct latency *l, double quantile)
+{
+	uint64_t total = 0;
+	uint64_t seen = 0;
+	uint32_t k;
+
+	for (k = 0; k < LATENCY_BUCKETS; k++)
+		total += l->n[k];
+	if (!total)
+		return 0;
+	for (k = 0; k < LATENCY_BUCKETS; k++) {
+		seen += l->n[k];
+		if ((double)seen >= quantile * (double)total)
+			break;
+	}
+	if (k < 4)
+		return k;
+	k += 4;
+	return ((5ULL + k % 4) << (k / 4 - 2)) - 1; /* the upper bound: never flatters */
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * R1, the gate, and R2, drain then serve: the layout changes while pages are on their way.
+ */
+#include "base/assert.h"
+#include "rules.h"
+
+/* Another thread unmaps the victims, and maps again, after the command was sent: nothing may move. */
+static void r1_unmap_under_command(void)
+{
+	struct rig *r = rig_new();
+
+	rig_command(r, 8);
+	ASSERT(r->sp->gate == GATE_SHUT);
+	program_munmap(r->t[1], rig_range(0, 8));
+	ASSERT(!rig_run(r->t[1]));
+	program_mmap(r->t[2], rig_range(0, 8));
+	rig_touch(r, r->t[2], RIG_FIRST + 3, true); /* not registered: no fault to serve */
+	owner_service(&r->s.owner, r->sp);
+	ASSERT(r->p->mm->main->n_events == 1); /* not read: that is what makes the MOVE fail */
+	rig_agent(r);
+	ASSERT(r->p->agent.answer.detached.result[0] == USWAP_MOVE_EVENTS);
+	ASSERT(owner_receive(&r->s.owner, r->p) && r->sp->gate == GATE_OPEN);
+	rig_serve(r);
+	ASSERT(rig_run(r->t[1]));
+	ASSERT(!rig_is_present(r, RIG_FIRST + 3) && !rig_is_out(r, RIG_FIRST + 3));
+	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
+	rig_touch(r, r->t[0], RIG_FIRST + 4, false);
+	rig_free(r);
+}
+
+/* Eight victims that are eight runs: every second page is protected. */
+static void spread(struct rig *r)
+{
+	struct fake_mem *m = fake_mem_of(r->sp->mem);
+	uint32_t k;
+
+	for (k = 0; k < FAKE_MAX_PROTECTED; k++)
+		m->protected[k] = rig_range(2 * k + 1, 1);
+	m->n_protected = FAKE_MAX_PROTECTED;
+}
+
+static void stop_after(struct rig *r, uint32_t n_steps)
+{
+	while (n_steps--)
+		fake_agent_step(&r->p->agent);
+	r->p->agent.stopped = true;
+}
+
+/* An agent that is stopped half-way: the gate is revoked, and the late MOVEs fail. */
+static void r1_revoke(void)
+{
+	struct rig *r = rig_new();
+
+	spread(r);
+	rig_command(r, 8);
+	stop_after(r, 2 + 3); /* ARM, the command, three MOVEs */
+	program_touch(r->t[1], RIG_FIRST, false);
+	ASSERT(!rig_run(r->t[1]));
+	rig_pass(r, 100);
+	owner_tick(&r->s.owner, r->sp);
+	ASSERT(r->sp->gate == GATE_SHUT);
+	rig_pass(r, 200);
+	owner_tick(&r->s.owner, r->sp);
+	ASSERT(r->sp->gate == GATE_REVOKED);
+	ASSERT(rig_is_out(r, RIG_FIRST) && rig_is_out(r, RIG_FIRST + 4));
+	ASSERT(rig_is_present(r, RIG_FIRST + 6));
+	while (owner_put(&r->s.owner))
+		;
+	rig_serve(r);
+	ASSERT(rig_run(r->t[1]));
+	ASSERT(!owner_evict(&r->s.owner, r->sp, 8)); /* one command at a time */
+	r->p->agent.stopped = false;
+	rig_agent(r);
+	ASSERT(r->p->agent.answer.detached.result[7] == USWAP_MOVE_INVALID);
+	ASSERT(owner_receive(&r->s.owner, r->p) && r->sp->gate == GATE_OPEN);
+	rig_evict(r, 8);
+	rig_free(r);
+}
+
+/* What is gone from the program has not moved to the stage: it was moved elsewhere by the program. */
+static void r1_revoke_moved_away(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap m = { rig_range(0, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+
+	rig_command(r, 8);
+	stop_after(r, 2);
+	program_mremap(r->t[1], &m);
+	rig_pass(r, 300);
+	owner_tick(&r->s.owner, r->sp);
+	ASSERT(r->sp->gate == GATE_REVOKED);
+	rig_serve(r);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	ASSERT(!rig_is_out(r, RIG_SPARE));
+	rig_touch(r, r->t[0], RIG_SPARE, false);
+	rig_free(r);
+}
+
+/* A page given away by MADV_FREE goes while the command is in flight: it is zero, not old bytes. */
+static void r1_revoke_emptied(void)
+{
+	struct rig *r = rig_new();
+	uint32_t k;
+
+	rig_evict(r, 16); /* so that the stage is not empty */
+	program_madvise(r->t[1], rig_range(16, 8), true);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	r->sp->n_unknown = 1000; /* many more were emptied: look what is there */
+	rig_pass(r, 1000);
+	owner_tick(&r->s.owner, r->sp);
+	rig_agent(r);
+	(void)owner_receive(&r->s.owner, r->p);
+	ASSERT(rig_is_present(r, RIG_FIRST + 16));
+	rig_command(r, 8);
+	ASSERT(r->sp->victims[0].addr == fk_addr(RIG_FIRST + 16));
+	r->p->agent.stopped = true;
+	for (k = 16; k < 24; k++)
+		ASSERT(fk_reclaim_lazy(r->p->mm, RIG_FIRST + k));
+	rig_pass(r, 300);
+	owner_tick(&r->s.owner, r->sp);
+	ASSERT(r->sp->gate == GATE_REVOKED);
+	rig_free(r);
+}
+
+/* The agent dies between two MOVEs; its process lives on. */
+static void r1_agent_dies(void)
+{
+	struct rig *r = rig_new();
+
+	spread(r);
+	rig_command(r, 8);
+	stop_after(r, 2 + 3);
+	fake_agent_kill(&r->p->agent);
+	owner_agent_died(&r->s.owner, r->p);
+	ASSERT(r->sp->gate == GATE_OPEN);
+	ASSERT(rig_is_out(r, RIG_FIRST + 4) && rig_is_present(r, RIG_FIRST + 6));
+	ASSERT(owner_attach(&r->s.owner, r->p));
+	rig_evict(r, 8);
+	rig_free(r);
+}
+
+/*
+ * A fault that waited for room was answered with another thread's. Its entry is tried again when the page
+ * is a victim: nothing may be installed where the page may have moved out a moment ago.
+ */
+static void r1_old_fault_of_a_victim(void)
+{
+	struct rig *r = rig_new();
+	struct page_leaf *leaf;
+
+	rig_evict(r, 1);
+	r->s.owner.group.room_pages = 0;
+	program_touch(r->t[1], RIG_FIRST, true);
+	ASSERT(!rig_run(r->t[1]));
+	owner_service(&r->s.owner, r->sp);
+	r->s.owner.group.room_pages = 1000;
+	program_touch(r->t[2], RIG_FIRST, true);
+	ASSERT(!rig_run(r->t[2]));
+	owner_service(&r->s.owner, r->sp); /* both are answered */
+	ASSERT(rig_run(r->t[1]) && rig_run(r->t[2]) && r->sp->n_waiting == 1);
+	leaf = page_map_find(&r->sp->map, fk_addr(RIG_FIRST));
+	leaf->state[page_in_leaf(fk_addr(RIG_FIRST))] &= (uint8_t)~PAGE_CREDIT_MASK;
+	r->sp->hand = fk_addr(RIG_FIRST);
+	rig_command(r, 1);
+	ASSERT(r->sp->victims[0].addr == fk_addr(RIG_FIRST));
+	rig_agent(r); /* it has moved, and the owner does not know */
+	(void)space_retry(r->sp, (struct slot_id){ 0 });
+	ASSERT(owner_receive(&r->s.owner, r->p) && rig_is_out(r, RIG_FIRST));
+	rig_free(r);
+}
+
+/* One read returns the fault before the older REMAP: it must not be served at the old address. */
+static void r2_fault_before_event(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap m = { rig_range(0, 8), { RIG_SPARE, RIG_SPARE + 8 }, true };
+
+	rig_evict(r, 16);
+	program_mremap(r->t[1], &m);		      /* the old range stays, empty */
+	program_touch(r->t[2], RIG_FIRST + 2, false); /* must read zero */
+	ASSERT(!rig_run(r->t[2]));
+	rig_serve(r);
+	ASSERT(rig_is_out(r, RIG_SPARE + 2) && !rig_is_out(r, RIG_FIRST + 2));
+	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
+		rig_serve(r);
+	rig_touch(r, r->t[0], RIG_SPARE + 2, false);
+	rig_free(r);
+}
+
+/* A thread waits in a fault (parked) when its page is unmapped: nothing but a WAKE ends its sleep. */
+static void r2_unmap_wakes(void)
+{
+	struct rig *r = rig_new();
+	struct slot_id id;
+
+	rig_evict(r, 8);
+	id = rig_pin(r, RIG_FIRST + 1);
+	program_touch(r->t[1], RIG_FIRST + 1, false);
+	ASSERT(!rig_run(r->t[1]));
+	rig_serve(r);
+	ASSERT(r->sp->n_waiting == 1);
+	program_munmap(r->t[2], rig_range(0, 8));
+	rig_serve(r);
+	ASSERT(rig_run(r->t[2]));
+	ASSERT(rig_run(r->t[1])); /* SIGSEGV */
+	ASSERT(r->s.world.stats.n_segv == 1);
+	rig_unpin(r, id); /* the last one frees */
+	rig_free(r);
+}
+
+/* Growing in place raises no event: the first fault there is all we hear of it. */
+static void r2_grown_in_place(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap m = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12), false };
+
+	program_mremap(r->t[1], &m);
+	ASSERT(rig_run(r->t[1]));
+	rig_touch(r, r->t[0], RIG_FIRST + RIG_PAGES + 5, true);
+	ASSERT(r->s.owner.group.stats.n_adopted == 1);
+	ASSERT(rig_is_present(r, RIG_FIRST + RIG_PAGES + 5));
+	rig_free(r);
+}
+
+/* A fault that has waited is tried again when its mapping is gone: that must not become a region. */
+static void r2_adopt_only_what_is_registered(void)
+{
+	struct rig *r = rig_new();
+
+	rig_evict(r, 8);
+	r->s.owner.group.room_pages = 0;
+	program_touch(r->t[1], RIG_FIRST + 1, false);
+	ASSERT(!rig_run(r->t[1]));
+	rig_serve(r);
+	program_munmap(r->t[2], rig_range(0, 8));
+	rig_serve(r);
+	ASSERT(rig_run(r->t[2]));
+	rig_serve(r);
+	ASSERT(!region_contains(&r->sp->regions, fk_addr(RIG_FIRST + 1)));
+	program_mmap(r->t[2],
+		     rig_range(0, 8)); /* not registered: evicted it would come back empty */
+	rig_free(r);
+}
+
+/*
+ * mremap() tells REMAP and, when its thread has run again, UNMAP of what it left. In between another
+ * thread moves evicted pages to the place that became free: the UNMAP must not forget those.
+ */
+static void r2_unmap_of_mremap_comes_late(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap away = { rig_range(0, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	struct fk_mremap into = { rig_range(16, 8), rig_range(0, 8), false };
+
+	rig_evict(r, 32);
+	program_mremap(r->t[1], &away);
+	owner_service(&r->s.owner, r->sp); /* REMAP; its thread is slow */
+	program_mremap(r->t[2], &into);
+	owner_service(&r->s.owner, r->sp); /* REMAP of the second */
+	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
+		rig_serve(r);
+	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
+	rig_touch(r, r->t[0], RIG_SPARE + 3, false);
+	rig_free(r);
+}
+
+/* An event is queued after the lock is dropped: munmap() and mremap() tell in the wrong order. */
+static void r2_remap_overtakes_unmap(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap into = { rig_range(16, 8), rig_range(0, 8), false };
+
+	rig_evict(r, 32);
+	r->s.world.fk.late_events = true;
+	program_munmap(r->t[1], rig_range(0, 8)); /* made, not queued */
+	program_mremap(r->t[2], &into);
+	(void)program_step(r->t[2], false);
+	owner_service(&r->s.owner, r->sp);
+	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
+		rig_serve(r);
+	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
+	rig_free(r);
+}
+
+/* Late as before, and the second thread had claimed the free place with a mapping that got registered. */
+static void r2_unmap_of_mremap_comes_after_another(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap away = { rig_range(0, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	struct fk_mremap into = { rig_range(16, 8), rig_range(0, 8), false };
+
+	rig_evict(r, 32);
+	program_mremap(r->t[1], &away);
+	owner_service(&r->s.owner, r->sp);
+	program_mmap(r->t[2], rig_range(0, 8));
+	(void)r->sp->mem->ops->register_missing(r->sp->mem, fk_addr(RIG_FIRST), 8 * PAGE_BYTES);
+	program_mremap(r->t[2], &into); /* UNMAP of its claim, REMAP, UNMAP */
+	owner_service(&r->s.owner, r->sp);
+	(void)program_step(r->t[2], false);
+	owner_service(&r->s.owner, r->sp);
+	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
+		rig_serve(r);
+	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
+	rig_free(r);
+}
+
+const struct rule rules_layout[] = {
+	{ "r1_unmap_under_command", r1_unmap_under_command },
+	{ "r1_revoke", r1_revoke },
+	{ "r1_revoke_moved_away", r1_revoke_moved_away },
+	{ "r1_revoke_emptied", r1_revoke_emptied },
+	{ "r1_agent_dies", r1_agent_dies },
+	{ "r1_old_fault_of_a_victim", r1_old_fault_of_a_victim },
+	{ "r2_fault_before_event", r2_fault_before_event },
+	{ "r2_unmap_wakes", r2_unmap_wakes },
+	{ "r2_grown_in_place", r2_grown_in_place },
+	{ "r2_adopt_only_what_is_registered", r2_adopt_only_what_is_registered },
+	{ "r2_remap_overtakes_unmap", r2_remap_overtakes_unmap },
+	{ "r2_unmap_of_mremap_comes_late", r2_unmap_of_mremap_comes_late },
+	{ "r2_unmap_of_mremap_comes_after_another", r2_unmap_of_mremap_comes_after_another },
+	{ NULL, NULL },
+};

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * R3 to R11: what a page contains, and who waits for it.
+ */
+#include "base/assert.h"
+#include "rules.h"
+
+static struct page_leaf *leaf_of(struct rig *r, uint32_t page)
+{
+	return page_map_find(&r->sp->map, fk_addr(page));
+}
+
+/* After REMOVE was read and before its thread has zapped, the pages are still there: hands off. */
+static void r3_no_eviction_before_the_zap(void)
+{
+	struct rig *r = rig_new();
+	uint32_t k;
+
+	program_madvise(r->t[1], rig_range(0, RIG_PAGES), false);
+	ASSERT(!rig_run(r->t[1]));
+	owner_service(&r->s.owner, r->sp);
+	for (k = 0; k < 8; k++)
+		ASSERT(!owner_evict(&r->s.owner, r->sp, 8));
+	rig_pass(r, 1000);
+	owner_tick(&r->s.owner, r->sp); /* nor is it found by a scan while the thread is inside */
+	ASSERT(!rig_is_present(r, RIG_FIRST));
+	ASSERT(rig_run(r->t[1]));
+	rig_touch(r, r->t[0], RIG_FIRST, false); /* zero */
+	rig_free(r);
+}
+
+/* Served and evicted again before the zap comes: either content is right, the old one is not. */
+static void r3_served_before_the_zap(void)
+{
+	struct rig *r = rig_new();
+
+	rig_evict(r, 4);
+	program_madvise(r->t[1], rig_range(0, 4), false);
+	ASSERT(!rig_run(r->t[1]));
+	owner_service(&r->s.owner, r->sp);
+	ASSERT(program_step(r->t[1], false) && r->t[1]->zap); /* it runs, and has not zapped */
+	rig_touch(r, r->t[2], RIG_FIRST, false);
+	rig_touch(r, r->t[2], RIG_FIRST + 1, true);
+	rig_evict(r, RIG_PAGES);
+	ASSERT(rig_is_out(r, RIG_FIRST + 1));
+	ASSERT(rig_run(r->t[1]));
+	rig_touch(r, r->t[0], RIG_FIRST, false);
+	rig_touch(r, r->t[0], RIG_FIRST + 1, false);
+	rig_touch(r, r->t[0], RIG_FIRST + 2, false);
+	rig_free(r);
+}
+
+/* A write waits for room while another thread makes the page a guard: it must stay one. */
+static void r3_guard_stays(void)
+{
+	struct rig *r = rig_new();
+
+	program_madvise(r->t[1], rig_range(0, 2), false);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	r->s.owner.group.room_pages = 0;
+	program_touch(r->t[1], RIG_FIRST, true);
+	ASSERT(!rig_run(r->t[1]));
+	rig_serve(r);
+	ASSERT(r->sp->n_waiting == 1);
+	r->t[2]->op = OP_GUARD;
+	r->t[2]->at = rig_range(0, 1);
+	r->t[2]->home_done = true;
+	ASSERT(!region_add(&r->sp->no_ahead,
+			   (struct urange){ fk_addr(RIG_FIRST), fk_addr(RIG_FIRST + 1) }));
+	ASSERT(rig_run(r->t[2]));
+	r->s.owner.group.room_pages = 1000;
+	rig_serve(r);
+	ASSERT(rig_run(r->t[1])); /* SIGSEGV */
+	ASSERT(r->s.world.stats.n_segv == 1);
+	rig_free(r);
+}
+
+/* A fault that finds its slot pinned is parked, and told when the pin ends. */
+static void r4_parked_and_told(void)
+{
+	struct rig *r = rig_new();
+	struct slot_id id;
+
+	rig_evict(r, 8);
+	id = rig_pin(r, RIG_FIRST + 2);
+	program_touch(r->t[1], RIG_FIRST + 2, false);
+	ASSERT(!rig_run(r->t[1]));
+	rig_serve(r);
+	rig_serve(r);
+	ASSERT(!rig_run(r->t[1]) && r->s.owner.group.stats.n_parked == 1);
+	rig_unpin(r, id);
+	ASSERT(rig_run(r->t[1]));
+	rig_free(r);
+}
+
+/* An event does not wait for the pin: the slot goes with the unpin, the page is zero at once. */
+static void r4_event_does_not_wait(void)
+{
+	struct rig *r = rig_new();
+	struct slot_id id;
+
+	rig_evict(r, 8);
+	id = rig_pin(r, RIG_FIRST + 2);
+	program_madvise(r->t[1], rig_range(0, 8), false);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	rig_touch(r, r->t[0], RIG_FIRST + 2, true);
+	rig_unpin(r, id);
+	rig_touch(r, r->t[0], RIG_FIRST + 2, false);
+	rig_free(r);
+}
+
+/* A page between the agent's answer and its bytes' arrival in the store: its slot is pinned. */
+static void r4_fault_before_the_bytes(void)
+{
+	struct rig *r = rig_new();
+
+	rig_command(r, 8);
+	rig_agent(r);
+	ASSERT(owner_receive(&r->s.owner, r->p));
+	program_touch(r->t[1], RIG_FIRST, false);
+	ASSERT(!rig_run(r->t[1]));
+	rig_serve(r);
+	ASSERT(!rig_run(r->t[1]));
+	ASSERT(owner_put(&r->s.owner));
+	while (r->s.owner.n_unpinned)
+		owner_retry(&r->s.owner,
+			    (struct slot_id){ r->s.owner.unpinned[--r->s.owner.n_unpinned] });
+	ASSERT(rig_run(r->t[1]));
+	rig_free(r);
+}
+
+/* COPY refused because of an unread event: the slot and its bytes stay. */
+static void r5_refused_copy_keeps_the_slot(void)
+{
+	struct rig *r = rig_new();
+
+	rig_evict(r, 8);
+	program_touch(r->t[1], RIG_FIRST, true);
+	ASSERT(!rig_run(r->t[1]));
+	program_madvise(r->t[2], rig_range(32, 4), false);
+	ASSERT(!rig_run(r->t[2]));
+	owner_service(&r->s.owner, r->sp); /* EAGAIN: the other thread has not run yet */
+	ASSERT(r->s.owner.group.stats.n_again == 1 && rig_is_out(r, RIG_FIRST));
+	ASSERT(!rig_run(r->t[1]));
+	ASSERT(rig_run(r->t[2]));
+	rig_serve(r);
+	ASSERT(rig_run(r->t[1]) && rig_is_present(r, RIG_FIRST));
+	rig_free(r);
+}
+
+/* Two threads fault on one page: the second answer finds it there, and nothing is erased twice. */
+static void r5_already_there(void)
+{
+	struct rig *r = rig_new();
+
+	rig_evict(r, 8);
+	program_touch(r->t[1], RIG_FIRST, true);
+	program_touch(r->t[2], RIG_FIRST, true);
+	ASSERT(!rig_run(r->t[1]) && !rig_run(r->t[2]));
+	rig_serve(r);
+	ASSERT(rig_run(r->t[1]) && rig_run(r->t[2]));
+	rig_free(r);
+}
+
+/* A signal raises the same fault again and again: one place in the waiting list. */
+static void r6_repeated_fault(void)
+{
+	struct rig *r = rig_new();
+	struct slot_id id;
+	uint32_t k;
+
+	rig_evict(r, 8);
+	id = rig_pin(r, RIG_FIRST);
+	program_touch(r->t[1], RIG_FIRST, false);
+	for (k = 0; k < 3 * SPACE_MAX_WAITING; k++) {
+		ASSERT(!rig_run(r->t[1]));
+		rig_serve(r);
+		fk_task_signal(&r->t[1]->task);
+	}
+	ASSERT(r->sp->n_waiting == 1 && !r->s.owner.group.stats.n_overflow);
+	rig_unpin(r, id);
+	ASSERT(rig_run(r->t[1]));
+	rig_free(r);
+}
+
+/* `uswap detach` while a fault waits in memory that was registered and not adopted yet. */
+static void r6_detach_wakes_everybody(void)
+{
+	struct rig *r = rig_new();
+
+	program_mmap(r->t[0], (struct frange){ RIG_SPARE, RIG_SPARE + 8 });
+	(void)r->sp->mem->ops->register_missing(r->sp->mem, fk_addr(RIG_SPARE), 8 * PAGE_BYTES);
+	r->s.owner.group.room_pages = 0;
+	program_touch(r->t[1], RIG_SPARE + 4, true);
+	ASSERT(!rig_run(r->t[1]));
+	rig_serve(r);
+	ASSERT(!rig_run(r->t[1]));
+	ASSERT(!space_unmanage(r->sp));
+	ASSERT(rig_run(r->t[1]));
+	ASSERT(fk_vma_at(r->p->mm, RIG_SPARE)->reg == FK_UNREGISTERED);
+	rig_free(r);
+}
+
+/* Bytes that are not what they were: SIGBUS on that page, and on no other. */
+static void r7_lost_bytes_are_poison(void)
+{
+	struct rig *r = rig_new();
+	struct evict_job *job;
+
+	rig_command(r, 4);
+	rig_agent(r);
+	ASSERT(owner_receive(&r->s.owner, r->p));
+	job = list_first(&r->s.owner.puts, struct evict_job, link);
+	ASSERT(owner_put(&r->s.owner));
+	ASSERT(job->page[2].page_idx == 2);
+	job->buf->pages[2 * PAGE_BYTES + 1234] ^= 1;
+	r->s.world.bus_expected = true;
+	rig_touch(r, r->t[0], RIG_FIRST, false);
+	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
+	ASSERT(!r->s.world.stats.n_bus);
+	rig_touch(r, r->t[0], RIG_FIRST + 2, false);
+	ASSERT(r->s.world.stats.n_bus == 1 && r->s.owner.group.stats.n_poisoned == 1);
+	rig_free(r);
+}
+
+static struct proc *fork_of(struct rig *r, struct thread *t)
+{
+	struct proc *child;
+
+	program_fork(t);
+	child = t->child;
+	ASSERT(child);
+	while (!rig_run(t))
+		rig_serve(r);
+	return child;
+}
+
+/* Each side has its own copy from the moment of the fork, whatever the other does. */
+static void r8_snapshot(void)
+{
+	struct rig *r = rig_new();
+	struct proc *child;
+
+	rig_evict(r, 16);
+	rig_touch(r, r->t[0], RIG_FIRST, false); /* evicted and loaded before the fork */
+	child = fork_of(r, r->t[0]);
+	program_madvise(r->t[1], rig_range(0, 8), true);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	rig_touch(r, r->t[0], RIG_FIRST, true);
+	rig_touch(r, r->t[0], RIG_FIRST + 9, true);
+	program_munmap(r->t[1], rig_range(10, 2));
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	r->sp = child->space; /* served, and has no agent yet */
+	ASSERT(!space_can_evict(child->space));
+	rig_touch(r, &child->thread[0], RIG_FIRST, false);
+	rig_touch(r, &child->thread[0], RIG_FIRST + 1, false);
+	rig_touch(r, &child->thread[0], RIG_FIRST + 9, false);
+	rig_touch(r, &child->thread[0], RIG_FIRST + 10, true);
+	r->sp = r->p->space;
+	rig_free(r);
+}
+
+/* A fork in the moment between the agent's answer and the bytes in the store; the parent exits. */
+static void r8_fork_of_pages_on_their_way(void)
+{
+	struct rig *r = rig_new();
+	struct proc *child;
+
+	rig_command(r, 8);
+	program_fork(r->t[1]);
+	child = r->t[1]->child;
+	rig_agent(r);
+	ASSERT(r->p->agent.answer.detached.result[0] == USWAP_MOVE_EVENTS);
+	ASSERT(owner_receive(&r->s.owner, r->p));
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	proc_exit(r->p);
+	owner_tick(&r->s.owner, r->sp);
+	r->sp = child->space;
+	rig_touch(r, &child->thread[0], RIG_FIRST, true);
+	rig_free(r);
+}
+
+/*
+ * mremap() onto a mapping that is known: its UNMAP was read, its REMAP comes when the thread has run. A
+ * fork in between has the pages at their new place already.
+ */
+static void r8_fork_overtakes_remap(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap m = { rig_range(16, 8), rig_range(0, 8), false };
+	struct proc *child;
+
+	rig_evict(r, 32);
+	program_mremap(r->t[1], &m);
+	owner_service(&r->s.owner, r->sp);
+	child = fork_of(r, r->t[0]);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	r->sp = child->space;
+	rig_touch(r, &child->thread[0], RIG_FIRST + 3, false);
+	r->sp = r->p->space;
+	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
+	rig_free(r);
+}
+
+/* Empty in the child, not there in the child. */
+static void r8_wipe_and_dont_fork(void)
+{
+	struct rig *r = rig_new();
+	struct proc *child;
+
+	program_set_flags(r->t[0], rig_range(0, 4), O_WIPE, true);
+	program_set_flags(r->t[0], rig_range(4, 4), O_NO_FORK, true);
+	rig_evict(r, 16);
+	child = fork_of(r, r->t[0]);
+	r->sp = child->space;
+	rig_touch(r, &child->thread[0], RIG_FIRST, false);
+	rig_touch(r, &child->thread[0], RIG_FIRST + 9, false);
+	ASSERT(owner_attach(&r->s.owner, child));
+	owner_manage(&r->s.owner, child->space);
+	ASSERT(!region_contains(&child->space->regions, fk_addr(RIG_FIRST + 5)));
+	r->sp = r->p->space;
+	rig_free(r);
+}
+
+/* Shared pages refuse MOVE until they are exclusive again. */
+static void r8_unshare(void)
+{
+	struct rig *r = rig_new();
+	struct proc *child = fork_of(r, r->t[0]);
+
+	rig_command(r, 8);
+	rig_agent(r);
+	ASSERT(owner_receive(&r->s.owner, r->p));
+	ASSERT(r->s.owner.group.stats.n_busy == 8 && !r->s.owner.group.stats.n_evicted);
+	proc_exit(child);
+	ASSERT(space_unshare(r->sp, 8) == 8);
+	rig_agent(r);
+	ASSERT(owner_receive(&r->s.owner, r->p));
+	r->sp->hand = fk_addr(RIG_FIRST);
+	rig_evict(r, 8);
+	ASSERT(r->s.owner.group.stats.n_evicted == 8 && rig_is_out(r, RIG_FIRST));
+	rig_free(r);
+}
+
+/* Where the kernel cannot wait: those pages stay, their neighbours leave. */
+static void r11_protected_pages_stay(void)
+{
+	struct rig *r = rig_new();
+	struct fake_mem *m = fake_mem_of(r->sp->mem);
+	uint32_t k;
+
+	m->protected[0] = rig_range(2, 3);
+	m->protected[1] = rig_range(40, 1);
+	m->protected[2] = rig_range(3, 4); /* they may overlap */
+	m->n_protected = 3;
+	rig_evict(r, RIG_PAGES);
+	for (k = 0; k < RIG_PAGES; k++)
+		ASSERT(rig_is_out(r, RIG_FIRST + k) == !((k >= 2 && k < 7) || k == 40));
+	rig_free(r);
+}
+
+/* A traced program's pages come home, and stay. */
+static void r11_traced(void)
+{
+	struct rig *r = rig_new();
+	uint32_t k;
+
+	rig_evict(r, 32);
+	r->sp->homing = true;
+	ASSERT(space_bring_home(r->sp, (struct urange){ 0, PAGE_MAP_END }, 10) == 22);
+	ASSERT(!space_bring_home(r->sp, (struct urange){ 0, PAGE_MAP_END }, 100));
+	ASSERT(!owner_evict(&r->s.owner, r->sp, 8));
+	for (k = 0; k < 32; k++)
+		ASSERT(rig_is_present(r, RIG_FIRST + k) && !leaf_of(r, RIG_FIRST)->n_slots);
+	rig_free(r);
+}
+
+const struct rule rules_page[] = {
+	{ "r3_no_eviction_before_the_zap", r3_no_eviction_before_the_zap },
+	{ "r3_served_before_the_zap", r3_served_before_the_zap },
+	{ "r3_guard_stays", r3_guard_stays },
+	{ "r4_parked_and_told", r4_parked_and_told },
+	{ "r4_event_does_not_wait", r4_event_does_not_wait },
+	{ "r4_fault_before_the_bytes", r4_fault_before_the_bytes },
+	{ "r5_refused_copy_keeps_the_slot", r5_refused_copy_keeps_the_slot },
+	{ "r5_already_there", r5_already_there },
+	{ "r6_repeated_fault", r6_repeated_fault },
+	{ "r6_detach_wakes_everybody", r6_detach_wakes_everybody },
+	{ "r7_lost_bytes_are_poison", r7_lost_bytes_are_poison },
+	{ "r8_snapshot", r8_snapshot },
+	{ "r8_fork_of_pages_on_their_way", r8_fork_of_pages_on_their_way },
+	{ "r8_fork_overtakes_remap", r8_fork_overtakes_remap },
+	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
+	{ "r8_unshare", r8_unshare },
+	{ "r11_protected_pages_stay", r11_protected_pages_stay },
+	{ "r11_traced", r11_traced },
+	{ NULL, NULL },
+};
