@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * preload - what happens when the library comes into a process
+ *
+ * Every process started under `uswap run` loads this library, most of them to end milliseconds later:
+ * the constructor does nothing that costs (birth.c). Imports are few and bound lazily.
+ *
+ * fork: the child handler sees to an agent for the child. vfork and posix_spawn have no handler and
+ * need none: their children exec. A child made by the bare system call has no agent; the daemon
+ * serves its faults and evicts nothing from it.
+ *
+ * Nothing is ever printed: the program's descriptors are not ours.
+ */
+#include "agent/birth.h"
+#include "agent/wrap.h"
+
+#include "agent/agent-sys.h"
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* What the compiler's start files would define: they cost symbol lookups, and we are never unloaded. */
+__attribute__((visibility("hidden"))) void *__dso_handle;
+
+static _Atomic(void *) preload_next[WRAP_N];
+
+static const char preload_names[WRAP_N][20] = {
+	[WRAP_SETUID] = "setuid",
+	[WRAP_SETGID] = "setgid",
+	[WRAP_SETEUID] = "seteuid",
+	[WRAP_SETEGID] = "setegid",
+	[WRAP_SETREUID] = "setreuid",
+	[WRAP_SETREGID] = "setregid",
+	[WRAP_SETRESUID] = "setresuid",
+	[WRAP_SETRESGID] = "setresgid",
+	[WRAP_SETGROUPS] = "setgroups",
+	[WRAP_INITGROUPS] = "initgroups",
+	[WRAP_MUTEX_INIT] = "pthread_mutex_init",
+	[WRAP_MQ_NOTIFY] = "mq_notify",
+	[WRAP_THREAD_CREATE] = "pthread_create",
+};
+
+wrap_fn *wrap_next(enum wrap_next which)
+{
+	void *fn = atomic_load_explicit(&preload_next[which], memory_order_relaxed);
+
+	if (!fn) { /* relaxed: code is never changed, and two lookups find the same */
+		fn = dlsym(RTLD_NEXT, preload_names[which]);
+		if (!fn) {
+			errno = ENOSYS;
+			return NULL;
+		}
+		atomic_store_explicit(&preload_next[which], fn, memory_order_relaxed);
+	}
+	return (wrap_fn *)fn;
+}
+
+void wrap_resolve(void)
+{
+	int saved_errno = errno;
+
+	if (!atomic_load_explicit(&preload_next[WRAP_N - 1], memory_order_relaxed))
+		for (int i = 0; i < WRAP_N; i++)
+			(void)wrap_next((enum wrap_next)i);
+	errno = saved_errno;
+}
+
+long wrap_result(long r)
+{
+	if (r < 0 && r > -4096) {
+		errno = (int)-r;
+		return -1;
+	}
+	return r;
+}
+
+/* The value of variable @name in @env. */
+static const char *env_find(char **env, const char *name)
+{
+	for (; *env; env++) {
+		const char *p = *env, *n = name;
+
+		while (*n && *p == *n) {
+			p++;
+			n++;
+		}
+		if (!*n && *p == '=')
+			return p + 1;
+	}
+	return NULL;
+}
+
+/* The dynamic linker passes what main() gets. */
+__attribute__((constructor)) static void preload_init(int argc, char **argv, char **env)
+{
+	const char *socket_name = env_find(env, USWAP_ENV_SOCKET);
+
+	(void)argc;
+	(void)argv;
+	if (!socket_name)
+		return;
+	birth_init(socket_name, env_find(env, USWAP_ENV_THRESHOLD));
+	pthread_atfork(wrap_resolve, NULL, birth_fork_child);
+}

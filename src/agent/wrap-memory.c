@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * wrap-memory - two calls that change memory behind the daemon's back
+ *
+ * The kernel tells a userfaultfd when memory is unmapped, moved or emptied, except by
+ * MADV_GUARD_INSTALL (6.13), which empties, and shmat(SHM_REMAP), which replaces. A page of such a
+ * range that the daemon holds would come back over what the program put there. So the range comes
+ * home first; if that cannot be had, the call fails with EINVAL, as in a kernel without it.
+ *
+ * Not seen: the same calls made inside libc itself, or by the bare instruction.
+ */
+#include "agent/wrap.h"
+
+#include "agent/agent-kernel.h"
+#include "agent/agent-sys.h"
+#include "agent/keeper.h"
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+
+/* syscalls: madvise shmat shmctl */
+
+long wrap_sys_madvise(long addr, long len, long advice)
+{
+	if (advice == MADV_GUARD_INSTALL && keeper_home((uint64_t)addr, (uint64_t)len))
+		return -EINVAL;
+	return sys_3(SYS_madvise, addr, len, advice);
+}
+
+long wrap_sys_shmat(long id, long addr, long flags)
+{
+	struct shmid_ds ds;
+
+	if ((flags & SHM_REMAP) && addr && !sys_3(SYS_shmctl, id, IPC_STAT, &ds) &&
+	    keeper_home((uint64_t)addr, ds.shm_segsz))
+		return -EINVAL;
+	return sys_3(SYS_shmat, id, addr, flags);
+}
+
+WRAP_EXPORT int madvise(void *addr, size_t len, int advice)
+{
+	return (int)wrap_result(wrap_sys_madvise((long)addr, (long)len, advice));
+}
+
+WRAP_EXPORT void *shmat(int id, const void *addr, int flags)
+{
+	return (void *)wrap_result(wrap_sys_shmat(id, (long)addr, flags));
+}
