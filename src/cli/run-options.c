@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * run-options - the command line of `uswap run`
+ *
+ * Sizes are first kept as text: what a percentage means, and whether a size is sensible, is decided
+ * in one place after all options are known, and each mistake is one line naming the option.
+ */
+#include "cli/run-options.h"
+
+#include "base/size.h"
+#include "cli/command.h"
+#include "daemon/worker.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+enum {
+	KEY_STATS = 1000,
+	KEY_STATS_INTERVAL,
+	KEY_PLACEMENT,
+	KEY_NO_READAHEAD,
+	KEY_POOL,
+};
+
+struct run_text {
+	const char *limit;
+	const char *resident;
+	const char *pool;
+	const char *stats;
+	const char *stats_interval;
+	const char *placement;
+	bool no_readahead;
+	bool quiet;
+	char **argv;
+};
+
+static const struct argp_option run_argp_options[] = {
+	{ NULL, 0, NULL, 0, "How much memory:", 1 },
+	{ "limit", 'l', "SIZE", 0,
+	  "The whole cost of the command in RAM: resident anonymous pages, their compressed copies "
+	  "and what uswap needs to keep track of them",
+	  0 },
+	{ "resident", 'r', "SIZE", 0,
+	  "At most this much resident; without --limit the compressed part is unlimited", 0 },
+	{ "pool", KEY_POOL, "SIZE", 0, "At most this much compressed", 0 },
+	{ NULL, 0, NULL, 0, "What you see:", 2 },
+	{ "stats", KEY_STATS, "FILE", 0, "Write figures to FILE as JSON at the end", 0 },
+	{ "stats-interval", KEY_STATS_INTERVAL, "SECS", 0, "Write them every SECS seconds as well",
+	  0 },
+	{ "quiet", 'q', NULL, 0, "No summary line at the end", 0 },
+	{ NULL, 0, NULL, 0, "How it is done (the defaults are meant to be right):", 3 },
+	{ "placement", KEY_PLACEMENT, "auto|follow|float", 0,
+	  "CPU of the thread that serves faults: follow the faulting thread, float, or measure and "
+	  "decide (auto)",
+	  0 },
+	{ "no-readahead", KEY_NO_READAHEAD, NULL, 0, "Bring back only the page asked for", 0 },
+	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
+static const char run_argp_doc[] =
+	"Run COMMAND with all its processes under a memory limit.\v"
+	"SIZE is a number with K, M, G or T (powers of 1024), or a percentage of this machine's "
+	"RAM: 256M, 1.5G, 25%.\n"
+	"\n"
+	"Examples:\n"
+	"  uswap run --limit 256M -- redis-server --port 7777\n"
+	"  uswap run --limit 25% --stats out.json -- python3 job.py\n"
+	"  uswap run --resident 64M -- sort -S 1G big.txt\n"
+	"\n"
+	"The exit status is COMMAND's (128+N if signal N killed it); 125 if uswap itself failed, "
+	"126 if COMMAND cannot be executed, 127 if it was not found.";
+
+static error_t run_option_take(int key, char *arg, struct argp_state *state)
+{
+	struct run_text *text = state->input;
+
+	switch (key) {
+	case 'l':
+		text->limit = arg;
+		break;
+	case 'r':
+		text->resident = arg;
+		break;
+	case 'q':
+		text->quiet = true;
+		break;
+	case KEY_POOL:
+		text->pool = arg;
+		break;
+	case KEY_STATS:
+		text->stats = arg;
+		break;
+	case KEY_STATS_INTERVAL:
+		text->stats_interval = arg;
+		break;
+	case KEY_PLACEMENT:
+		text->placement = arg;
+		break;
+	case KEY_NO_READAHEAD:
+		text->no_readahead = true;
+		break;
+	case ARGP_KEY_ARG:
+		/* The command begins; whatever follows is its own. */
+		text->argv = &state->argv[state->next - 1];
+		state->next = state->argc;
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static uint64_t machine_ram_bytes(void)
+{
+	struct sysinfo info;
+
+	if (sysinfo(&info))
+		return 0;
+	return (uint64_t)info.totalram * info.mem_unit;
+}
+
+/* Return: 0 or an exit status, after one line. */
+static int size_option_parse(const char *option, const char *text, uint64_t *ret_bytes)
+{
+	uint64_t ram_bytes = machine_ram_bytes(), bytes;
+	char ram[32], size[32];
+
+	if (!text)
+		return 0;
+	if (size_parse(text, ram_bytes, &bytes)) {
+		fprintf(stderr,
+			"uswap: %s %s: not a size; give a positive number with K, M, G or T, or a "
+			"percentage of RAM, such as 256M, 1.5G or 25%%\n",
+			option, *text ? text : "''");
+		return EXIT_OURS;
+	}
+	if (ram_bytes && bytes > ram_bytes) {
+		size_format(ram, sizeof(ram), ram_bytes);
+		size_format(size, sizeof(size), bytes);
+		fprintf(stderr, "uswap: %s %s: %s is more than the RAM of this machine (%s)\n",
+			option, text, size, ram);
+		return EXIT_OURS;
+	}
+	*ret_bytes = bytes;
+	return 0;
+}
+
+static int interval_parse(const char *text, uint32_t *ret_ms)
+{
+	double seconds;
+	char *end;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	seconds = strtod(text, &end);
+	if (errno || end == text || *end || !isfinite(seconds) || seconds < 0.01 ||
+	    seconds > 86400) {
+		fprintf(stderr,
+			"uswap: --stats-interval %s: not a time between 0.01 and 86400 seconds\n",
+			text);
+		return EXIT_OURS;
+	}
+	*ret_ms = (uint32_t)(seconds * 1000.0);
+	return 0;
+}
+
+static int placement_parse(const char *text, int *ret_placement)
+{
+	static const struct {
+		const char *name;
+		int placement;
+	} names[] = {
+		{ "auto", WORKER_PLACE_AUTO },
+		{ "follow", WORKER_PLACE_FOLLOW },
+		{ "float", WORKER_PLACE_FLOAT },
+	};
+
+	*ret_placement = WORKER_PLACE_AUTO;
+	if (!text)
+		return 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(names[i].name, text)) {
+			*ret_placement = names[i].placement;
+			return 0;
+		}
+	}
+	fprintf(stderr, "uswap: --placement %s: not one of auto, follow, float\n", text);
+	return EXIT_OURS;
+}
+
+/* The limits among each other. */
+static int sizes_check(const struct run_options *o)
+{
+	/* Below this the daemon's own tables would be most of the limit. */
+	const uint64_t least_bytes = 4u << 20;
+
+	if (!o->limit_bytes && !o->resident_bytes) {
+		fputs("uswap: no limit given: say how much memory the command may use, such as "
+		      "--limit 256M or --limit 25%\n",
+		      stderr);
+		return EXIT_OURS;
+	}
+	if ((o->limit_bytes && o->limit_bytes < least_bytes) ||
+	    (o->resident_bytes && o->resident_bytes < least_bytes / 4)) {
+		fputs("uswap: the limit is too small: at least --limit 4M or --resident 1M\n",
+		      stderr);
+		return EXIT_OURS;
+	}
+	if (o->limit_bytes && o->resident_bytes > o->limit_bytes) {
+		fputs("uswap: --resident is larger than --limit\n", stderr);
+		return EXIT_OURS;
+	}
+	if (o->limit_bytes && o->pool_bytes > o->limit_bytes) {
+		fputs("uswap: --pool is larger than --limit\n", stderr);
+		return EXIT_OURS;
+	}
+	return 0;
+}
+
+int run_options_parse(struct run_options *ret, int argc, char **argv)
+{
+	static const struct argp argp = { run_argp_options,
+					  run_option_take,
+					  "[--] COMMAND [ARG...]",
+					  run_argp_doc,
+					  NULL,
+					  NULL,
+					  NULL };
+	struct run_options o = { .readahead = true };
+	struct run_text text = { 0 };
+	int r;
+
+	argp_err_exit_status = EXIT_OURS;
+	r = argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &text);
+	if (r) {
+		fprintf(stderr, "uswap: %s\n", strerror(r));
+		return EXIT_OURS;
+	}
+
+	r = size_option_parse("--limit", text.limit, &o.limit_bytes);
+	if (!r)
+		r = size_option_parse("--resident", text.resident, &o.resident_bytes);
+	if (!r)
+		r = size_option_parse("--pool", text.pool, &o.pool_bytes);
+	if (!r)
+		r = interval_parse(text.stats_interval, &o.stats_interval_ms);
+	if (!r)
+		r = placement_parse(text.placement, &o.placement);
+	if (!r)
+		r = sizes_check(&o);
+	if (r)
+		return r;
+	if (text.stats_interval && !text.stats) {
+		fputs("uswap: --stats-interval needs --stats FILE\n", stderr);
+		return EXIT_OURS;
+	}
+	if (!text.argv) {
+		fputs("uswap: no command given: uswap run --limit 256M -- COMMAND [ARG...]\n",
+		      stderr);
+		return EXIT_OURS;
+	}
+	o.stats_path = text.stats;
+	o.readahead = !text.no_readahead;
+	o.quiet = text.quiet;
+	o.argv = text.argv;
+	*ret = o;
+	return 0;
+}

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The limit (docs/design.md, section 4): resident anonymous pages + compressed bytes + metadata.
+ *
+ * Resident pages are sampled from the kernel and carried forward by what we installed and evicted
+ * since. How often is a question of how fast the rest of the limit could be filled by a program that
+ * touches memory we have not registered: nothing tells us of that before the next sample.
+ *
+ * After a fork, pages that relatives share would be counted once per process; then the sample is
+ * corrected by the proportional set size, which costs a walk of the page tables and is read rarely.
+ *
+ * What is resident is never squeezed below a floor: a program that has next to nothing in memory
+ * does nothing but fault. Before that point is near, eviction trades time for space (zstd at once,
+ * recompression without waiting for idleness); at the floor the limit is exceeded, and said so.
+ *
+ * When evicting gains nothing (the data does not compress) or nothing can leave (everything is
+ * pinned, locked or shared), the limit is given up for as long as that lasts, and said so: a program
+ * is slowed down for a limit, never stopped for good.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/size.h"
+#include "daemon/worker-impl.h"
+
+#define PAGES(bytes) ((bytes) / PAGE_BYTES)
+#define FILL_PAGES_PER_MS 512u /* 2 GB/s, what a thread can touch */
+#define SAMPLE_MIN_NS (1ULL * 1000 * 1000)
+#define SAMPLE_MAX_NS (50ULL * 1000 * 1000)
+#define STATUS_NS (50ULL * 1000 * 1000)
+#define PSS_NS (100ULL * 1000 * 1000)
+#define FUTILE_RATIO 0.88
+#define FUTILE_RETRY_NS (2000ULL * 1000 * 1000)
+#define WARN_NS (5000ULL * 1000 * 1000)
+#define RATIO_WINDOW_BYTES (1ULL << 20)
+
+static uint64_t limit_of(uint64_t bytes)
+{
+	return bytes ? PAGES(bytes) : UINT64_MAX;
+}
+
+void budget_init(struct worker *w)
+{
+	struct budget *b = &w->budget;
+	uint64_t least;
+
+	b->limit_pages = limit_of(w->o->limit_bytes);
+	b->resident_pages = limit_of(w->o->resident_bytes);
+	b->pool_pages = limit_of(w->o->pool_bytes);
+	least = b->limit_pages < b->resident_pages ? b->limit_pages : b->resident_pages;
+	b->reserve_pages = least == UINT64_MAX ? 4096 : least / 64;
+	if (b->reserve_pages > 8192)
+		b->reserve_pages = 8192;
+	if (b->reserve_pages < 256)
+		b->reserve_pages = 256;
+	if (b->limit_pages != UINT64_MAX) {
+		b->floor_pages = b->limit_pages / 8;
+		b->tight_pages = b->limit_pages / 4;
+	}
+	b->ratio = 0.4;
+}
+
+uint64_t budget_store_pages(struct worker *w, uint64_t *ret_pool_pages)
+{
+	struct swap_stats s;
+	uint64_t meta;
+
+	swap_stats_get(w->swap, &s);
+	meta = PAGES(s.meta_bytes + s.buf_bytes + page_map_arenas_bytes(&w->group.arenas));
+	if (ret_pool_pages)
+		*ret_pool_pages = PAGES(s.pool_bytes);
+	return PAGES(s.pool_bytes) + meta;
+}
+
+static uint64_t resident_now(const struct worker *w)
+{
+	const struct budget *b = &w->budget;
+	int64_t pages = (int64_t)b->rss_pages + (int64_t)(w->group.n_resident - b->rss_at_resident);
+
+	return pages > 0 ? (uint64_t)pages : 0;
+}
+
+/* How compressible what leaves is: bytes stored per byte evicted, over the last megabytes. */
+static void update_ratio(struct worker *w, const struct swap_app_stats *s)
+{
+	struct budget *b = &w->budget;
+	uint64_t in = s->compressed_in_bytes - b->in_bytes;
+	uint64_t out = s->compressed_out_bytes - b->out_bytes;
+
+	if (in < RATIO_WINDOW_BYTES)
+		return;
+	b->ratio = b->ratio * 0.5 + 0.5 * (double)out / (double)in;
+	b->in_bytes = s->compressed_in_bytes;
+	b->out_bytes = s->compressed_out_bytes;
+}
+
+static int64_t room_under(uint64_t limit, uint64_t used)
+{
+	return limit == UINT64_MAX ? INT64_MAX / 4 : (int64_t)limit - (int64_t)used;
+}
+
+void budget_update(struct worker *w)
+{
+	struct space_group *g = &w->group;
+	struct budget *b = &w->budget;
+	struct swap_app_stats s;
+	uint64_t pool, store, resident = resident_now(w);
+	int64_t room, under_limit;
+
+	swap_app_stats_get(g->app, &s);
+	update_ratio(w, &s);
+	store = budget_store_pages(w, &pool);
+	/* what is staged or on its way will be in the pool soon */
+	store += (uint64_t)((double)(s.n_staged + g->n_jobs * 64ULL) * b->ratio);
+	under_limit = room_under(b->limit_pages, resident + store);
+	room = room_under(b->resident_pages, resident);
+	g->room_pages = (room < under_limit ? room : under_limit) + (int64_t)b->let_in_pages;
+	b->at_floor = resident < b->floor_pages;
+	b->incompressible |= b->futile || (b->at_floor && under_limit < 0);
+	g->limit_off = b->futile || b->at_floor;
+	atomic_store_explicit(&w->tight, resident < b->tight_pages && under_limit < 4096,
+			      memory_order_relaxed); /* a hint for the compressors */
+	b->pool_full = room_under(b->pool_pages, pool) < 256;
+	/* kept copies may take a share of the pool; they are the first thing to go */
+	if (b->limit_pages != UINT64_MAX) {
+		uint64_t may_keep = b->limit_pages / 24 * PAGE_BYTES;
+
+		/* they cost resident pages: worth it only where compression holds eviction up */
+		g->keep_clean = s.kept_bytes < may_keep && g->n_jobs > 1;
+		if (s.kept_bytes > may_keep)
+			atomic_store(&w->drop_kept_bytes, s.kept_bytes - may_keep);
+	} else {
+		g->keep_clean = room_under(b->pool_pages, pool) > 1024;
+	}
+}
+
+uint64_t budget_wanted_pages(const struct worker *w)
+{
+	const struct budget *b = &w->budget;
+	int64_t short_by = (int64_t)b->reserve_pages - w->group.room_pages;
+
+	if (short_by <= 0 || b->futile || b->at_floor)
+		return 0;
+	if (b->pool_full)
+		return 0;
+	return (uint64_t)short_by + b->reserve_pages / 4; /* commands of some size */
+}
+
+/* Unregistered memory grows untold: how long until the rest could be full. */
+uint64_t budget_interval_ns(const struct worker *w)
+{
+	int64_t room = w->group.room_pages;
+	uint64_t ns;
+
+	if (!w->group.n_spaces)
+		return SAMPLE_MAX_NS;
+	if (room <= 0)
+		return 2 * SAMPLE_MIN_NS;
+	ns = (uint64_t)room / FILL_PAGES_PER_MS * SAMPLE_MIN_NS / 4;
+	if (ns < 2 * SAMPLE_MIN_NS)
+		return 2 * SAMPLE_MIN_NS;
+	return ns > SAMPLE_MAX_NS ? SAMPLE_MAX_NS : ns;
+}
+
+static bool shares_pages(const struct worker *w)
+{
+	return w->group.stats.n_forks && w->group.n_spaces > 1;
+}
+
+static void warn_over(const struct budget *b, uint64_t over, uint64_t resident, uint64_t stored)
+{
+	char text[3][32];
+
+	size_format(text[0], sizeof(text[0]), over * PAGE_BYTES);
+	size_format(text[1], sizeof(text[1]), resident * PAGE_BYTES);
+	size_format(text[2], sizeof(text[2]), stored * PAGE_BYTES);
+	if (b->incompressible)
+		log_warn(
+			"the limit cannot be held: the data does not compress enough (%s resident, %s "
+			"compressed); %s above the limit",
+			text[1], text[2], text[0]);
+	else
+		log_warn(
+			"the limit cannot be held: what is resident (%s) cannot leave: pinned, locked, "
+			"shared by a fork, or not managed; %s above the limit",
+			text[1], text[0]);
+}
+
+/* More than 5 % or 8 MiB above the limit, whichever is more. */
+static bool is_over(const struct budget *b, uint64_t over_pages)
+{
+	return over_pages > b->limit_pages / 20 && over_pages > 2048;
+}
+
+static void track_peaks(struct worker *w, uint64_t now)
+{
+	struct budget *b = &w->budget;
+	uint64_t pool, store = budget_store_pages(w, &pool);
+	uint64_t used = b->rss_pages + store;
+	uint64_t over = used > b->limit_pages ? used - b->limit_pages : 0;
+
+	if (b->rss_pages > b->peak_rss_pages)
+		b->peak_rss_pages = b->rss_pages;
+	if (pool > b->peak_store_pages)
+		b->peak_store_pages = pool;
+	if (store - pool > b->peak_meta_pages)
+		b->peak_meta_pages = store - pool;
+	if (used > b->peak_pages)
+		b->peak_pages = used;
+	if (over > b->max_over_pages)
+		b->max_over_pages = over;
+	if (!is_over(b, over)) {
+		b->over_ns = 0;
+	} else if (!b->over_ns) {
+		b->over_ns = now;
+	} else if (now - b->over_ns > WARN_NS / 5 &&
+		   (!b->warned_ns || now - b->warned_ns > WARN_NS * 12)) {
+		b->warned_ns = now;
+		warn_over(b, over, b->rss_pages, pool);
+	}
+}
+
+void budget_last_word(struct worker *w)
+{
+	const struct budget *b = &w->budget;
+
+	if (!b->warned_ns && is_over(b, b->max_over_pages))
+		warn_over(b, b->max_over_pages, b->peak_rss_pages, b->peak_store_pages);
+}
+
+static void check_futile(struct worker *w, uint64_t now)
+{
+	struct budget *b = &w->budget;
+
+	if (b->limit_pages == UINT64_MAX)
+		return;
+	if (!b->futile && b->ratio > FUTILE_RATIO && w->group.room_pages < 0) {
+		b->futile = true;
+		b->futile_ns = now;
+	} else if (b->futile && now - b->futile_ns > FUTILE_RETRY_NS) {
+		b->futile = false; /* try a few megabytes again */
+		b->ratio = 0.8;
+		b->futile_ns = now;
+	}
+}
+
+/* Memory of this space that is not registered yet and is worth it? */
+static void maybe_manage(struct worker *w, struct space *sp, uint64_t now)
+{
+	struct budget *b = &w->budget;
+	int64_t soon = (int64_t)(b->reserve_pages + 6144);
+	uint64_t known = sp->map.n_present + sp->n_unknown;
+	uint64_t grown;
+
+	if (sp->homing || !sp->agent)
+		return;
+	if (b->limit_pages != UINT64_MAX && soon > (int64_t)(b->limit_pages / 3))
+		soon = (int64_t)(b->limit_pages / 3);
+	if (w->group.room_pages > soon)
+		return;
+	if (sp->unchecked && !client_result(w, sp->user, space_check_regions(sp)))
+		return;
+	grown = sp->rss_anon_pages > known ? sp->rss_anon_pages - known : 0;
+	if (sp->manage_ns && grown <= sp->managed_rss_pages + 128 &&
+	    now - sp->manage_ns < 1000000000ULL)
+		return;
+	if (sp->manage_ns && now - sp->manage_ns < 2000000)
+		return;
+	if (!sp->agent_tid) /* it names itself before it seals itself, after READY */
+		place_agent(w, sp);
+	if (!client_result(w, sp->user, space_manage(sp)))
+		return;
+	known = sp->map.n_present + sp->n_unknown;
+	sp->managed_rss_pages = sp->rss_anon_pages > known ? sp->rss_anon_pages - known : 0;
+}
+
+static bool sample_space(struct worker *w, struct space *sp, uint32_t flags)
+{
+	struct mem_sample s;
+
+	if (!sp->pid) /* a fork child without agent: what we know of it */
+		return true;
+	if (mem_linux_sample(sp->mem, flags, &s))
+		return false;
+	sp->rss_anon_pages = s.anon_pages;
+	if (flags & MEM_SAMPLE_PSS)
+		sp->shared_pages =
+			s.anon_pages > s.pss_anon_pages ? s.anon_pages - s.pss_anon_pages : 0;
+	if (!shares_pages(w))
+		sp->shared_pages = 0;
+	if (sp->shared_pages > s.anon_pages)
+		sp->shared_pages = s.anon_pages;
+	if (flags & MEM_SAMPLE_STATUS && !sp->leaving)
+		sp->homing = s.traced;
+	if (flags & MEM_SAMPLE_STATUS && s.lone_agent && space_agent_idle(sp))
+		agent_dismiss(w, sp->user);
+	return true;
+}
+
+void budget_sample(struct worker *w, uint64_t now)
+{
+	struct budget *b = &w->budget;
+	struct space *sp, *tmp;
+	uint32_t flags = 0;
+
+	b->sample_ns = now;
+	if (now - b->status_ns > STATUS_NS) {
+		b->status_ns = now;
+		flags |= MEM_SAMPLE_STATUS;
+	}
+	if (shares_pages(w) && now - b->pss_ns > PSS_NS) {
+		b->pss_ns = now;
+		flags |= MEM_SAMPLE_PSS;
+	}
+	b->rss_pages = 0;
+	list_for_each_safe(sp, tmp, &w->group.spaces, link) {
+		sample_space(w, sp, flags);
+		if (sp->leaving) /* the user took it out of the limit */
+			continue;
+		b->rss_pages += sp->rss_anon_pages - sp->shared_pages;
+	}
+	b->rss_at_resident = w->group.n_resident;
+	budget_update(w);
+	track_peaks(w, now);
+	check_futile(w, now);
+	list_for_each_safe(sp, tmp, &w->group.spaces, link)
+		maybe_manage(w, sp, now);
+	/* registration found pages that were counted by the sample already */
+	b->rss_at_resident = w->group.n_resident;
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Background threads: compressors, which take evictions from the stage to the pool, and upkeep,
+ * which uses idle time: recompression of cold pages, compaction, dropping of kept copies.
+ *
+ * A compressor gives new pages their entries before it goes on compressing older ones. There is one
+ * for each CPU but the one that serves faults.
+ *
+ * syscalls: setpriority
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "daemon/worker-impl.h"
+
+#define IDLE_NS (300ULL * 1000 * 1000)
+#define UPKEEP_NS (20ULL * 1000 * 1000)
+#define RECOMPRESS_BATCH 64u
+#define COMPACT_BATCH_BYTES (1ULL << 20)
+#define COMPRESS_BATCH 16u /* pages, about 0.1 ms: how long a put may wait */
+#define RETRY_NS (200ULL * 1000)
+
+void compress_post(struct worker *w, struct evict_job *job)
+{
+	struct compress_pool *p = &w->compress;
+
+	pthread_mutex_lock(&p->lock);
+	list_append(&p->puts, &job->link);
+	pthread_mutex_unlock(&p->lock);
+	pthread_cond_signal(&p->ready);
+}
+
+static struct evict_job *take_job(struct list *jobs)
+{
+	struct evict_job *job = list_first(jobs, struct evict_job, link);
+
+	if (job)
+		list_unlink(&job->link);
+	return job;
+}
+
+/* Pages to put come first: until then faults on them wait. NULL: stop. */
+static struct evict_job *next_job(struct compress_pool *p, bool *ret_put)
+{
+	struct evict_job *job;
+
+	pthread_mutex_lock(&p->lock);
+	while (list_is_empty(&p->puts) && list_is_empty(&p->compress) && !p->stop)
+		pthread_cond_wait(&p->ready, &p->lock);
+	job = take_job(&p->puts);
+	*ret_put = job;
+	if (!job)
+		job = take_job(&p->compress);
+	pthread_mutex_unlock(&p->lock);
+	return job;
+}
+
+static void requeue(struct compress_pool *p, struct evict_job *job, bool first)
+{
+	pthread_mutex_lock(&p->lock);
+	if (first)
+		list_prepend(&p->compress, &job->link);
+	else
+		list_append(&p->compress, &job->link);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static bool is_tight(struct worker *w)
+{
+	return load_relaxed(&w->tight); /* relaxed: a hint */
+}
+
+static void *compressor_main(void *arg)
+{
+	struct worker *w = arg;
+	struct timespec pause = { 0, (long)RETRY_NS };
+	struct codec_ctx *ctx;
+	struct evict_job *job;
+	uint32_t n_before, n_left;
+	bool put;
+
+	prctl(PR_SET_NAME, "uswap-compress");
+	/* faults wait for what this thread makes room for; it may be refused */
+	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), -10);
+	if (codec_ctx_new(&ctx))
+		abort(); /* nothing evicted would ever become free */
+	while ((job = next_job(&w->compress, &put))) {
+		if (put) {
+			evict_job_put(job);
+			requeue(&w->compress, job, false);
+			continue;
+		}
+		n_before = job->n - job->next;
+		n_left = evict_job_compress(job, COMPRESS_BATCH,
+					    is_tight(w) ? SWAP_CODEC_ZSTD : SWAP_CODEC_LZ4, ctx);
+		if (n_left) {
+			requeue(&w->compress, job, n_left < n_before);
+			if (n_left >= n_before) /* all pinned by others: they stay served raw */
+				nanosleep(&pause, NULL);
+			continue;
+		}
+		evict_job_free(job);
+		atomic_fetch_sub(&w->group.n_jobs, 1);
+	}
+	codec_ctx_free(ctx);
+	return NULL;
+}
+
+static bool is_stopping(struct compress_pool *p)
+{
+	bool stop;
+
+	pthread_mutex_lock(&p->lock);
+	stop = p->stop;
+	pthread_mutex_unlock(&p->lock);
+	return stop;
+}
+
+static void *upkeep_main(void *arg)
+{
+	struct worker *w = arg;
+	struct timespec pause = { 0, (long)UPKEEP_NS };
+	struct codec_ctx *ctx;
+
+	prctl(PR_SET_NAME, "uswap-upkeep");
+	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 15);
+	if (codec_ctx_new(&ctx))
+		return NULL; /* slower and larger, not wrong */
+	while (!is_stopping(&w->compress)) {
+		uint64_t drop = atomic_exchange(&w->drop_kept_bytes, 0);
+		bool idle = clock_now_ns() - load_relaxed(&w->busy_ns) > IDLE_NS;
+		uint64_t worked = 0;
+
+		if (drop)
+			swap_drop_kept(w->group.app, drop);
+		worked = swap_compact(w->swap, COMPACT_BATCH_BYTES);
+		if (idle || is_tight(w))
+			worked += swap_recompress(w->group.app, RECOMPRESS_BATCH, ctx);
+		if ((!idle && !is_tight(w)) || !worked)
+			nanosleep(&pause, NULL);
+	}
+	codec_ctx_free(ctx);
+	return NULL;
+}
+
+int compress_start(struct worker *w)
+{
+	struct compress_pool *p = &w->compress;
+	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint32_t n = n_cpus > 1 ? (uint32_t)n_cpus - 1 : 1;
+
+	if (n > WORKER_MAX_COMPRESSORS)
+		n = WORKER_MAX_COMPRESSORS;
+	p->worker = w;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->ready, NULL);
+	list_init(&p->puts);
+	list_init(&p->compress);
+	for (p->n_threads = 0; p->n_threads < n; p->n_threads++) {
+		int r = pthread_create(&p->threads[p->n_threads], NULL, compressor_main, w);
+
+		if (r)
+			return err_origin(-r);
+	}
+	p->upkeep_runs = !pthread_create(&p->upkeep, NULL, upkeep_main, w);
+	return 0;
+}
+
+void compress_stop(struct worker *w)
+{
+	struct compress_pool *p = &w->compress;
+	uint32_t k;
+
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_mutex_unlock(&p->lock);
+	pthread_cond_broadcast(&p->ready);
+	for (k = 0; k < p->n_threads; k++)
+		pthread_join(p->threads[k], NULL);
+	if (p->upkeep_runs)
+		pthread_join(p->upkeep, NULL);
+}

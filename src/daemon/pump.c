@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Once per round of the loop: send evictions, look at waiting faults again, go on with requests.
+ *
+ * Eviction runs ahead of need: it starts when less than the reserve is free, while nobody waits yet.
+ * When nothing has left for STALL_NS and nothing is on its way, a few waiting faults are let in above
+ * the limit, and a few more after the next: the program is slowed down, never stopped for good.
+ */
+#include "base/atomic.h"
+#include "daemon/worker-impl.h"
+
+#define UPDATE_NS (100ULL * 1000)
+#define EVICT_PAUSE_NS (500ULL * 1000)
+#define UNSHARE_NS (1ULL * 1000 * 1000)
+#define STALL_NS (4ULL * 1000 * 1000)
+#define LET_IN_PAGES 256u
+#define TRACED_BATCH_PAGES 512u
+
+static bool evictions_under_way(const struct worker *w)
+{
+	const struct space *sp;
+
+	if (w->group.n_jobs)
+		return true;
+	list_for_each(sp, &w->group.spaces, link)
+		if (sp->gate == GATE_SHUT) /* not populating: the agent may wait for room itself */
+			return true;
+	return false;
+}
+
+/* The space with the most pages that can take a command now. */
+static struct space *choose_space(struct worker *w, uint64_t now)
+{
+	struct space *best = NULL;
+	struct space *sp;
+
+	list_for_each(sp, &w->group.spaces, link) {
+		if (!space_can_evict(sp) || now < sp->evict_after_ns)
+			continue;
+		if (!best || sp->map.n_present - sp->n_stuck > best->map.n_present - best->n_stuck)
+			best = sp;
+	}
+	return best && best->map.n_present ? best : NULL;
+}
+
+/* Nothing of this space could be chosen: leave it alone for a while, or make its pages movable. */
+static void evict_refused(struct space *sp, uint64_t now)
+{
+	sp->evict_after_ns = now + EVICT_PAUSE_NS;
+	if (sp->n_stuck > sp->map.n_present / 2 && now > sp->unshare_ns + UNSHARE_NS) {
+		sp->unshare_ns = now;
+		space_unshare(sp, USWAP_STAGE_HALF_PAGES);
+	}
+}
+
+/* Send commands until what is wanted is under way. */
+static void evict(struct worker *w, uint64_t now)
+{
+	uint64_t wanted = budget_wanted_pages(w);
+	struct swap_stats stats;
+	struct space *sp;
+
+	if (!wanted)
+		return;
+	store_relaxed(&w->busy_ns, now); /* relaxed: a hint for upkeep */
+	while (wanted && (sp = choose_space(w, now))) {
+		uint32_t n;
+
+		/* an unread event would refuse every page, and the program waits for us to read */
+		if (!client_result(w, sp->user, space_service(sp)))
+			continue;
+		n = space_evict(sp, wanted > USWAP_STAGE_HALF_PAGES ? USWAP_STAGE_HALF_PAGES
+								    : (uint32_t)wanted);
+		if (!n)
+			evict_refused(sp, now);
+		wanted -= n < wanted ? n : wanted;
+		w->budget.let_in_pages -= n < w->budget.let_in_pages ? n : w->budget.let_in_pages;
+	}
+	if (!wanted)
+		return;
+	swap_stats_get(w->swap, &stats);
+	if (!stats.n_bufs_free)
+		atomic_store(&w->inbox.want_buf, true);
+}
+
+static void retry_waiting(struct worker *w)
+{
+	struct space *sp, *tmp;
+
+	list_for_each_safe(sp, tmp, &w->group.spaces, link)
+		if (space_has_retry(sp))
+			client_result(w, sp->user, space_retry(sp, (struct slot_id){ 0 }));
+}
+
+static bool somebody_waits_for_room(const struct worker *w)
+{
+	const struct space *sp;
+	uint32_t k;
+
+	list_for_each(sp, &w->group.spaces, link)
+		for (k = 0; k < sp->n_waiting; k++)
+			if (sp->waiting[k].why == WAIT_ROOM)
+				return true;
+	return false;
+}
+
+/* Faults wait and nothing leaves: let them in. */
+static void unstall(struct worker *w, uint64_t now)
+{
+	struct budget *b = &w->budget;
+	int64_t step;
+
+	if (!somebody_waits_for_room(w) || evictions_under_way(w)) {
+		b->stalled_ns = 0;
+		return;
+	}
+	if (!b->stalled_ns) {
+		b->stalled_ns = now;
+		return;
+	}
+	if (now - b->stalled_ns < STALL_NS)
+		return;
+	b->stalled_ns = 0;
+	b->n_forced++;
+	/* far above the limit the steps are larger: waiting does not bring it back */
+	step = LET_IN_PAGES - (w->group.room_pages < 0 ? w->group.room_pages / 4 : 0);
+	b->let_in_pages += (uint64_t)step;
+	w->group.room_pages += step;
+	retry_waiting(w);
+}
+
+static void home_traced(struct worker *w)
+{
+	struct space *sp;
+
+	list_for_each(sp, &w->group.spaces, link)
+		if (sp->homing && sp->map.n_slots && sp->gate != GATE_SHUT)
+			(void)space_bring_home(sp, (struct urange){ 0, PAGE_MAP_END },
+					       TRACED_BATCH_PAGES);
+}
+
+void pump(struct worker *w, uint64_t now)
+{
+	if (!w->group.n_spaces)
+		return;
+	/* what the rounds in between change is counted in room_pages as it happens */
+	if (now - w->budget.update_ns >= UPDATE_NS) {
+		w->budget.update_ns = now;
+		budget_update(w);
+	}
+	evict(w, now);
+	retry_waiting(w);
+	unstall(w, now);
+	attach_requests(w);
+	home_traced(w);
+	place_tick(w, now);
+}

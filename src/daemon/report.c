@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Figures: the summary for the front, JSON for --stats and for `uswap status`.
+ *
+ * A stats file is written beside its name and renamed, so that a reader never sees half of one.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/worker-impl.h"
+
+void report_summary(struct worker *w)
+{
+	struct worker_summary *s = &w->o->shared->summary;
+	const struct budget *b = &w->budget;
+	const struct space_stats *st = &w->group.stats;
+	struct swap_app_stats a;
+
+	swap_app_stats_get(w->group.app, &a);
+	s->peak_bytes = b->peak_pages * PAGE_BYTES;
+	s->peak_resident_bytes = b->peak_rss_pages * PAGE_BYTES;
+	s->peak_stored_bytes = b->peak_store_pages * PAGE_BYTES;
+	s->peak_meta_bytes = b->peak_meta_pages * PAGE_BYTES;
+	s->raw_bytes = a.compressed_in_bytes;
+	s->stored_bytes = a.compressed_out_bytes;
+	s->n_faults = st->n_faults;
+	s->fault_p50_ns = latency_ns(&st->latency, 0.5);
+	s->fault_p99_ns = latency_ns(&st->latency, 0.99);
+}
+
+static json_t *integer(uint64_t v)
+{
+	return json_integer((json_int_t)v);
+}
+
+static json_t *faults_json(const struct space_stats *s)
+{
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "served",
+			 (json_int_t)s->n_faults, "first_touch", (json_int_t)s->n_zero_faults,
+			 "load", (json_int_t)s->n_load_faults, "readahead_pages",
+			 (json_int_t)s->n_ahead, "zero_ahead_pages", (json_int_t)s->n_zero_ahead,
+			 "parked", (json_int_t)s->n_parked, "delayed_for_room",
+			 (json_int_t)s->n_delayed, "refused_events", (json_int_t)s->n_again,
+			 "adopted", (json_int_t)s->n_adopted, "overflow", (json_int_t)s->n_overflow,
+			 "p50_ns", (json_int_t)latency_ns(&s->latency, 0.5), "p90_ns",
+			 (json_int_t)latency_ns(&s->latency, 0.9), "p99_ns",
+			 (json_int_t)latency_ns(&s->latency, 0.99));
+}
+
+static json_t *evictions_json(const struct space_stats *s)
+{
+	return json_pack(
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "pages", (json_int_t)s->n_evicted,
+		"commands", (json_int_t)s->n_commands, "refused_busy", (json_int_t)s->n_busy,
+		"refused_hole", (json_int_t)s->n_hole, "refused_mapping", (json_int_t)s->n_invalid,
+		"gates_revoked", (json_int_t)s->n_revoked, "forks", (json_int_t)s->n_forks,
+		"events_out_of_order", (json_int_t)s->n_held, "hand_leaves",
+		(json_int_t)s->n_hand_leaves, "hand_found_nothing", (json_int_t)s->n_hand_empty);
+}
+
+static json_t *store_json(struct worker *w)
+{
+	struct swap_app_stats a;
+	struct swap_stats s;
+	uint64_t meta_bytes;
+
+	swap_app_stats_get(w->group.app, &a);
+	swap_stats_get(w->swap, &s);
+	meta_bytes = s.meta_bytes + page_map_arenas_bytes(&w->group.arenas);
+	return json_pack(
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "pages",
+		(json_int_t)a.n_pages, "staged_pages", (json_int_t)a.n_staged, "same_filled_pages",
+		(json_int_t)a.n_filled, "incompressible_pages", (json_int_t)a.n_raw, "zstd_pages",
+		(json_int_t)a.n_zstd, "kept_pages", (json_int_t)a.n_kept, "stored_bytes",
+		(json_int_t)a.stored_bytes, "kept_bytes", (json_int_t)a.kept_bytes, "pool_bytes",
+		(json_int_t)s.pool_bytes, "pool_used_bytes", (json_int_t)s.pool_used_bytes,
+		"meta_bytes", (json_int_t)meta_bytes, "buffer_bytes", (json_int_t)s.buf_bytes,
+		"put", (json_int_t)a.n_put, "put_unchanged", (json_int_t)a.n_put_unchanged,
+		"loaded", (json_int_t)a.n_load, "codec_in_bytes", (json_int_t)a.compressed_in_bytes,
+		"codec_out_bytes", (json_int_t)a.compressed_out_bytes);
+}
+
+static json_t *limit_json(const struct worker *w)
+{
+	const struct budget *b = &w->budget;
+	json_t *o = json_object();
+
+	if (b->limit_pages != UINT64_MAX)
+		json_object_set_new(o, "limit_bytes", integer(w->o->limit_bytes));
+	if (b->resident_pages != UINT64_MAX)
+		json_object_set_new(o, "resident_limit_bytes", integer(w->o->resident_bytes));
+	if (b->pool_pages != UINT64_MAX)
+		json_object_set_new(o, "pool_limit_bytes", integer(w->o->pool_bytes));
+	json_object_set_new(o, "peak_bytes", integer(b->peak_pages * PAGE_BYTES));
+	json_object_set_new(o, "peak_resident_bytes", integer(b->peak_rss_pages * PAGE_BYTES));
+	json_object_set_new(o, "peak_pool_bytes", integer(b->peak_store_pages * PAGE_BYTES));
+	json_object_set_new(o, "peak_meta_bytes", integer(b->peak_meta_pages * PAGE_BYTES));
+	json_object_set_new(o, "peak_over_bytes", integer(b->max_over_pages * PAGE_BYTES));
+	json_object_set_new(o, "let_in_above_limit", integer(b->n_forced));
+	json_object_set_new(o, "cannot_be_held",
+			    !b->over_ns ? json_null()
+			    : b->futile || b->at_floor
+				    ? json_string("data does not compress enough")
+				    : json_string("resident pages cannot leave"));
+	return o;
+}
+
+static json_t *processes_json(const struct worker *w)
+{
+	const struct space *sp;
+	json_t *list = json_array();
+
+	list_for_each(sp, &w->group.spaces, link) {
+		json_t *o = json_object();
+
+		json_object_set_new(o, "pid", sp->pid ? json_integer(sp->pid) : json_null());
+		json_object_set_new(o, "resident_bytes", integer(sp->rss_anon_pages * PAGE_BYTES));
+		json_object_set_new(o, "managed_bytes", integer(region_bytes(&sp->regions)));
+		json_object_set_new(o, "evicted_pages", integer(sp->map.n_slots));
+		json_object_set_new(o, "evictable", json_boolean(sp->agent && !sp->homing));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static json_t *report_json(struct worker *w)
+{
+	const struct space_stats *s = &w->group.stats;
+	struct swap_app_stats a;
+	json_t *o = json_object();
+
+	swap_app_stats_get(w->group.app, &a);
+	json_object_set_new(o, "version", json_string(USWAP_VERSION));
+	json_object_set_new(o, "running_ms", integer((clock_now_ns() - w->start_ns) / 1000000));
+	json_object_set_new(o, "memory", limit_json(w));
+	json_object_set_new(o, "placement", json_string(w->place.follow ? "follow" : "float"));
+	json_object_set_new(o, "raw_bytes", integer((a.n_pages - a.n_staged) * PAGE_BYTES));
+	json_object_set_new(o, "resident_bytes", integer(w->budget.rss_pages * PAGE_BYTES));
+	json_object_set_new(o, "faults", faults_json(s));
+	json_object_set_new(o, "evictions", evictions_json(s));
+	json_object_set_new(o, "store", store_json(w));
+	json_object_set_new(o, "lost_pages", integer(a.n_lost));
+	json_object_set_new(o, "poisoned_pages", integer(s->n_poisoned));
+	json_object_set_new(o, "processes", processes_json(w));
+	return o;
+}
+
+char *report_text(struct worker *w)
+{
+	json_t *o = report_json(w);
+	char *text = json_dumps(o, JSON_INDENT(2) | JSON_SORT_KEYS);
+
+	json_decref(o);
+	return text;
+}
+
+void report_write(struct worker *w, bool final)
+{
+	char path[4096];
+	json_t *o;
+	int r;
+
+	if (!w->o->stats_path)
+		return;
+	if (snprintf(path, sizeof(path), "%s.%d", w->o->stats_path, getpid()) >= (int)sizeof(path))
+		return;
+	o = report_json(w);
+	json_object_set_new(o, "final", json_boolean(final));
+	r = json_dump_file(o, path, JSON_INDENT(2) | JSON_SORT_KEYS);
+	json_decref(o);
+	if (r || rename(path, w->o->stats_path)) {
+		log_warn("cannot write %s: %s", w->o->stats_path, strerror(errno));
+		unlink(path);
+	}
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * worker-impl - the worker's parts as they know each other; nobody outside of src/daemon
+ *
+ *   worker.c    set-up, the loop, what wakes it
+ *   attach.c    connections: agents that attach, requests of the command line and the library
+ *   budget.c    the limit: how much is used, how much room there is, when it cannot be held
+ *   pump.c      evictions and waiting faults, once per round of the loop
+ *   compress.c  compressor threads and the upkeep thread
+ *   place.c     where the owner thread runs
+ *   report.c    figures: JSON, summary
+ */
+#ifndef USWAP_DAEMON_WORKER_IMPL_H
+#define USWAP_DAEMON_WORKER_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "daemon/worker.h"
+#include "space/mem-linux.h"
+#include "space/space.h"
+
+#define WORKER_MAX_COMPRESSORS 8u
+#define INBOX_MAX_UNPINNED 1024u
+
+struct worker;
+
+/* A descriptor in the loop. */
+struct watch {
+	int fd;
+	void (*ready)(struct worker *w, struct watch *watch, uint32_t events);
+};
+
+/* The owner's side of one space; space->user. */
+struct client {
+	struct watch watch; /* of main */
+	struct space *space;
+	struct conn *agent;  /* NULL: none */
+	bool watched;	     /* main is in the epoll set with EPOLLIN */
+	int pidfd;	     /* of the process; -1 */
+	uint32_t managed_at; /* index in shared->managed, + 1; 0: none */
+};
+
+enum conn_state {
+	CONN_NEW,     /* nothing received */
+	CONN_HELLO,   /* HELLO received, WELCOME sent */
+	CONN_AGENT,   /* READY sent: the agent of .client */
+	CONN_CONTROL, /* a request is being worked on */
+};
+enum request {
+	REQUEST_NONE,
+	REQUEST_LEAVE,	/* take the agent of .client away */
+	REQUEST_DETACH, /* bring .client home for good */
+	REQUEST_HOME,	/* bring .range home */
+};
+struct conn {
+	struct watch watch;
+	struct list link; /* worker->conns */
+	enum conn_state state;
+	enum request request;
+	int pid; /* of the peer, by SO_PEERCRED */
+	uint32_t uid;
+	struct client *client;
+	struct mem *mem; /* between HELLO and FDS */
+	struct uswap_msg_hello hello;
+	struct urange range;
+};
+
+/* What other threads tell the owner. */
+struct inbox {
+	pthread_mutex_t lock;
+	uint32_t unpinned[INBOX_MAX_UNPINNED]; /* [lock] slot ids */
+	uint32_t n_unpinned;		       /* [lock] */
+	bool overflow;			       /* [lock] look at every waiting fault */
+	int event_fd;			       /* [const] */
+	_Atomic bool want_buf;		       /* the owner waits for a staging buffer */
+};
+
+struct compress_pool {
+	pthread_mutex_t lock;
+	pthread_cond_t ready;
+	struct list puts;     /* [lock] jobs whose pages are not in the store yet: first */
+	struct list compress; /* [lock] jobs whose pages are staged */
+	bool stop;	      /* [lock] */
+	uint32_t n_threads;
+	pthread_t threads[WORKER_MAX_COMPRESSORS];
+	pthread_t upkeep;
+	bool upkeep_runs;
+	struct worker *worker;
+};
+
+/* The limit and what is known about its use. */
+struct budget {
+	uint64_t limit_pages;	 /* UINT64_MAX: none */
+	uint64_t resident_pages; /* as above */
+	uint64_t pool_pages;	 /* as above */
+	uint64_t reserve_pages;	 /* kept free ahead of need */
+	uint64_t floor_pages;	 /* resident: nothing is evicted below */
+	uint64_t tight_pages;	 /* resident: below, space counts more than time */
+
+	uint64_t rss_pages;	  /* last sample, sum over the spaces */
+	uint64_t rss_at_resident; /* group.n_resident at that moment */
+	uint64_t sample_ns;
+	uint64_t update_ns; /* last budget_update() */
+	uint64_t status_ns;
+	uint64_t pss_ns;
+	uint64_t peak_rss_pages, peak_store_pages, peak_meta_pages, peak_pages;
+
+	uint64_t in_bytes, out_bytes; /* codec figures at the last look */
+	double ratio;		      /* recent bytes stored per byte evicted */
+	bool incompressible;	      /* it was futile, or at the floor, at least once */
+	bool at_floor;		      /* resident pages are down to the floor */
+	bool pool_full;		      /* --pool is used up: nothing more can leave */
+	bool futile;		      /* evicting gains nothing: data does not compress */
+	uint64_t futile_ns;	      /* when that was found, or tried again */
+	uint64_t over_ns;	      /* above the limit since; 0: not */
+	uint64_t stalled_ns;	      /* faults wait and nothing can leave since; 0: not */
+	uint64_t let_in_pages;	      /* above the limit, as nothing could leave; paid back first */
+	uint64_t n_forced;	      /* times that faults were let in above the limit */
+	uint64_t warned_ns;
+	uint64_t max_over_pages;
+};
+
+struct placement {
+	int mode;
+	bool follow;
+	int cpu;	    /* where we are; -1: anywhere */
+	uint64_t look_ns;   /* last look at where the program runs */
+	uint64_t n_faults;  /* at that moment */
+	bool tries;	    /* auto: compares following with floating */
+	uint32_t n_windows; /* of the trial, over; even ones followed */
+	uint64_t window_ns; /* start of the window, or of what was decided */
+	uint64_t window_faults;
+	double rate[2];	   /* faults per ns: following, floating */
+	int awake_fd;	   /* /dev/cpu_dma_latency while CPUs shall not halt; -1 */
+	uint64_t awake_ns; /* last time that faults were frequent */
+};
+
+struct worker {
+	const struct worker_options *o;
+	struct swap *swap;
+	struct space_group group;
+	struct budget budget;
+	struct placement place;
+	struct inbox inbox;
+	struct compress_pool compress;
+	struct list conns;
+	struct watch listen;
+	struct watch front;
+	struct watch front_end; /* pidfd of the front: its descriptors do not close with it */
+	struct watch event;
+	struct watch timer;
+	uint64_t pace_ns; /* what the timer is set to; 0: off */
+	int epoll_fd;
+	int dev_fd; /* /dev/userfaultfd */
+	int front_pid;
+	bool front_gone;
+	bool done;
+	_Atomic uint64_t
+		busy_ns;    /* last time that pages went in or out: upkeep waits for idleness */
+	_Atomic bool tight; /* store smaller rather than faster */
+	_Atomic uint64_t drop_kept_bytes; /* kept copies the owner wants dropped */
+	uint64_t tick_ns;
+	uint64_t start_ns;
+	uint64_t stats_ns;
+};
+
+/* worker.c */
+int watch_add(struct worker *w, struct watch *watch, uint32_t events);
+void watch_set(struct worker *w, struct watch *watch, uint32_t events);
+void inbox_wake(struct inbox *inbox);
+struct client *client_new(struct worker *w, struct space *sp);
+void client_end(struct worker *w, struct client *c); /* the address space is gone */
+void client_publish(struct worker *w, struct client *c);
+/* Watch main again once the gate lets it be read. Return: true if it was not watched. */
+bool client_rearm(struct worker *w, struct client *c);
+/* What a space function returned: end the space if it says so. True: it goes on. */
+bool client_result(struct worker *w, struct client *c, int r);
+
+/* attach.c */
+void attach_accept(struct worker *w, struct watch *watch, uint32_t events);
+void conn_free(struct worker *w, struct conn *conn);
+void attach_requests(struct worker *w);			/* go on with what is being worked on */
+void agent_dismiss(struct worker *w, struct client *c); /* pre: space_agent_idle() */
+void agent_hold(struct client *c, int main_fd);		/* pre: has an agent */
+
+/* budget.c */
+void budget_init(struct worker *w);
+void budget_sample(struct worker *w, uint64_t now_ns);
+void budget_update(struct worker *w);	 /* room from the last sample and what was counted since */
+void budget_last_word(struct worker *w); /* the program is over: the limit was not held, untold */
+uint64_t budget_interval_ns(const struct worker *w);
+uint64_t budget_wanted_pages(const struct worker *w); /* to evict, so that the reserve is there */
+uint64_t budget_store_pages(struct worker *w, uint64_t *ret_pool_pages);
+
+/* pump.c */
+void pump(struct worker *w, uint64_t now_ns);
+
+/* compress.c */
+int compress_start(struct worker *w);
+void compress_stop(struct worker *w);
+void compress_post(struct worker *w, struct evict_job *job);
+
+/* place.c */
+void place_init(struct worker *w);
+void place_tick(struct worker *w, uint64_t now_ns);
+void place_agent(struct worker *w, struct space *sp); /* a new agent is there */
+
+/* report.c */
+void report_summary(struct worker *w);
+void report_write(struct worker *w, bool final);
+char *report_text(struct worker *w); /* malloc'ed JSON */
+
+#endif

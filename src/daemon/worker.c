@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The owner thread: one loop over userfaultfds, agents, requests and the words of other threads.
+ *
+ * Everything that changes a client's memory happens here (R1). A round of the loop serves what is
+ * ready, takes what the compressors finished, and pumps: evictions are sent, waiting faults looked
+ * at again. It sleeps only in epoll, and only as long as nothing waits that nobody will announce.
+ *
+ * syscalls: epoll_ctl epoll_wait epoll_pwait2 timerfd_settime eventfd2 read write pidfd_open setrlimit
+ * mlockall
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "daemon/worker-impl.h"
+
+#define RETRY_NS (30ULL * 1000)
+#define MAX_PAGES ((1ULL << 30) - 1) /* what entries can be numbered */
+#define TICK_NS (10ULL * 1000 * 1000)
+
+int watch_add(struct worker *w, struct watch *watch, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = watch };
+
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, watch->fd, &ev) ? err_origin(-errno) : 0;
+}
+
+void watch_set(struct worker *w, struct watch *watch, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = watch };
+
+	(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_MOD, watch->fd, &ev);
+}
+
+/* ---- clients -------------------------------------------------------------------------------- */
+
+/* Main is readable. While the gate is shut it must not be read: out of the set until the answer. */
+static void client_ready(struct worker *w, struct watch *watch, uint32_t events)
+{
+	struct client *c = (struct client *)(void *)watch;
+	int r;
+
+	(void)events;
+	if (c->space->gate == GATE_SHUT) {
+		watch_set(w, &c->watch, 0);
+		c->watched = false;
+		return;
+	}
+	r = space_service(c->space);
+	store_relaxed(&w->busy_ns, clock_now_ns()); /* relaxed: a hint for upkeep */
+	client_result(w, c, r);
+}
+
+bool client_rearm(struct worker *w, struct client *c)
+{
+	if (c->watched || c->space->gate == GATE_SHUT)
+		return false;
+	watch_set(w, &c->watch, EPOLLIN);
+	c->watched = true;
+	return true;
+}
+
+struct client *client_new(struct worker *w, struct space *sp)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->watch.fd = mem_linux_main_fd(sp->mem);
+	c->watch.ready = client_ready;
+	c->space = sp;
+	c->pidfd = -1;
+	c->watched = true;
+	if (watch_add(w, &c->watch, EPOLLIN)) {
+		free(c);
+		return NULL;
+	}
+	sp->user = c;
+	return c;
+}
+
+void client_publish(struct worker *w, struct client *c)
+{
+	uint32_t k;
+
+	c->pidfd = (int)syscall(SYS_pidfd_open, c->space->pid, 0);
+	for (k = 0; k < WORKER_MANAGED_MAX; k++) {
+		struct worker_managed *m = &w->o->shared->managed[k];
+
+		if (load_relaxed(&m->pid)) /* relaxed: only this thread writes */
+			continue;
+		store_relaxed(&m->pidfd, c->pidfd);
+		store_release(&m->pid, c->space->pid); /* pairs with the front's load_acquire */
+		c->managed_at = k + 1;
+		return;
+	}
+}
+
+static void client_unpublish(struct worker *w, struct client *c)
+{
+	if (c->managed_at)
+		store_release(&w->o->shared->managed[c->managed_at - 1].pid, 0);
+	c->managed_at = 0;
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	c->pidfd = -1;
+}
+
+void client_end(struct worker *w, struct client *c)
+{
+	struct space *sp = c->space;
+	struct conn *conn;
+
+	list_for_each(conn, &w->conns, link) {
+		if (conn->client == c && conn != c->agent)
+			conn->client = NULL;
+	}
+	if (c->agent)
+		conn_free(w, c->agent);
+	(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, c->watch.fd, NULL);
+	client_unpublish(w, c);
+	space_free(sp);
+	free(c);
+}
+
+bool client_result(struct worker *w, struct client *c, int r)
+{
+	if (r != SPACE_E_DEAD)
+		return true;
+	client_end(w, c);
+	return false;
+}
+
+/* ---- what the spaces ask of us -------------------------------------------------------------- */
+
+static void host_post_job(void *user, struct evict_job *job)
+{
+	compress_post(user, job);
+}
+
+static void host_forked(void *user, struct space *parent, struct space *child)
+{
+	struct client *c = parent->user;
+
+	/* one more holder of the child's main, until the child has an agent of its own (R7) */
+	if (c && c->agent)
+		agent_hold(c, mem_linux_main_fd(child->mem));
+	ASSERT(client_new(user, child)); /* unwatched it would hang for ever */
+}
+
+static uint64_t host_now_ns(void *user)
+{
+	(void)user;
+	return clock_now_ns();
+}
+
+static const struct space_host worker_host = {
+	.post_job = host_post_job,
+	.forked = host_forked,
+	.now_ns = host_now_ns,
+};
+
+/* ---- words of other threads ----------------------------------------------------------------- */
+
+void inbox_wake(struct inbox *inbox)
+{
+	uint64_t one = 1;
+
+	(void)!write(inbox->event_fd, &one, sizeof(one));
+}
+
+static void on_unpinned(void *user, struct slot_id id)
+{
+	struct inbox *inbox = &((struct worker *)user)->inbox;
+
+	pthread_mutex_lock(&inbox->lock);
+	if (inbox->n_unpinned < INBOX_MAX_UNPINNED)
+		inbox->unpinned[inbox->n_unpinned++] = id.v;
+	else
+		inbox->overflow = true;
+	pthread_mutex_unlock(&inbox->lock);
+	inbox_wake(inbox);
+}
+
+static void on_buf_free(void *user)
+{
+	struct inbox *inbox = &((struct worker *)user)->inbox;
+
+	if (atomic_exchange(&inbox->want_buf, false))
+		inbox_wake(inbox);
+}
+
+static void retry_all(struct worker *w, struct slot_id id)
+{
+	struct space *sp, *tmp;
+
+	list_for_each_safe(sp, tmp, &w->group.spaces, link)
+		if (sp->n_waiting)
+			client_result(w, sp->user, space_retry(sp, id));
+}
+
+static void inbox_ready(struct worker *w, struct watch *watch, uint32_t events)
+{
+	uint32_t unpinned[INBOX_MAX_UNPINNED];
+	struct inbox *inbox = &w->inbox;
+	uint32_t n, k;
+	bool overflow;
+	uint64_t count;
+
+	(void)events;
+	(void)!read(watch->fd, &count, sizeof(count));
+	pthread_mutex_lock(&inbox->lock);
+	n = inbox->n_unpinned;
+	memcpy(unpinned, inbox->unpinned, n * sizeof(*unpinned));
+	inbox->n_unpinned = 0;
+	overflow = inbox->overflow;
+	inbox->overflow = false;
+	pthread_mutex_unlock(&inbox->lock);
+
+	for (k = 0; k < n; k++)
+		retry_all(w, (struct slot_id){ unpinned[k] });
+	if (overflow) { /* ask each waiting fault's slot once more */
+		struct space *sp;
+
+		list_for_each(sp, &w->group.spaces, link)
+			for (k = 0; k < sp->n_waiting; k++)
+				if (sp->waiting[k].why == WAIT_PIN)
+					sp->waiting[k].why = WAIT_RETRY;
+		retry_all(w, (struct slot_id){ 0 });
+	}
+}
+
+/* The front says by closing its end that the program is over. */
+static void front_ready(struct worker *w, struct watch *watch, uint32_t events)
+{
+	char word = WORKER_SAYS_DONE;
+	char buf[16];
+	ssize_t n = recv(watch->fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	(void)events;
+	if (n > 0 || (n < 0 && errno == EAGAIN))
+		return;
+	(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	w->front_gone = true;
+	budget_last_word(w);
+	report_summary(w);
+	report_write(w, true);
+	(void)send(watch->fd, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	w->tick_ns = 0; /* look at once who is still there */
+}
+
+/* The front was killed: serve on until the last process has ended. */
+static void front_ended(struct worker *w, struct watch *watch, uint32_t events)
+{
+	(void)events;
+	(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	w->front_gone = true;
+	w->tick_ns = 0;
+}
+
+/* ---- the loop ------------------------------------------------------------------------------- */
+
+static void tick(struct worker *w, uint64_t now)
+{
+	struct space *sp, *tmp;
+
+	w->tick_ns = now;
+	list_for_each_safe(sp, tmp, &w->group.spaces, link)
+		if (client_result(w, sp->user, space_tick(sp)))
+			client_rearm(w, sp->user); /* the gate may have been revoked */
+	if (w->o->stats_interval_ms && w->o->stats_path && !w->front_gone &&
+	    now - w->stats_ns >= w->o->stats_interval_ms * 1000000ULL) {
+		w->stats_ns = now;
+		report_write(w, false);
+	}
+	if (w->front_gone && list_is_empty(&w->group.spaces) && !w->group.n_jobs)
+		w->done = true;
+}
+
+/*
+ * The clock of samples and ticks is a periodic timer, set again only when the pace changes: a time-out
+ * at every wait would program the timer hardware twice a fault, which in a virtual machine costs
+ * as much as the fault.
+ */
+static void set_pace(struct worker *w)
+{
+	uint64_t ns = list_is_empty(&w->group.spaces) ? (w->front_gone ? TICK_NS : 0)
+						      : budget_interval_ns(w);
+	struct itimerspec spec = { 0 };
+
+	if (ns > TICK_NS)
+		ns = TICK_NS;
+	if (ns == w->pace_ns)
+		return;
+	w->pace_ns = ns;
+	spec.it_value.tv_nsec = spec.it_interval.tv_nsec = (long)ns;
+	(void)timerfd_settime(w->timer.fd, 0, &spec, NULL);
+}
+
+static void timer_ready(struct worker *w, struct watch *watch, uint32_t events)
+{
+	uint64_t count;
+
+	(void)w;
+	(void)events;
+	(void)!read(watch->fd, &count, sizeof(count));
+}
+
+/* Wait for an event; only briefly if something waits that nobody will announce. */
+static int wait_event(struct worker *w, struct epoll_event *event)
+{
+	const struct timespec retry = { 0, (long)RETRY_NS };
+	struct space *sp;
+
+	list_for_each(sp, &w->group.spaces, link)
+		if (space_has_retry(sp))
+			return epoll_pwait2(w->epoll_fd, event, 1, &retry, NULL);
+	return epoll_wait(w->epoll_fd, event, 1, -1);
+}
+
+static void loop(struct worker *w)
+{
+	struct epoll_event event;
+
+	while (!w->done) {
+		uint64_t now;
+
+		set_pace(w);
+		/* one event at a time: its handler may end what another one would point to */
+		if (wait_event(w, &event) > 0) {
+			struct watch *watch = event.data.ptr;
+
+			watch->ready(w, watch, event.events);
+		}
+		now = clock_now_ns();
+		if (now - w->budget.sample_ns >= budget_interval_ns(w))
+			budget_sample(w, now);
+		if (now - w->tick_ns >= TICK_NS)
+			tick(w, now);
+		pump(w, now);
+	}
+}
+
+/* ---- set-up --------------------------------------------------------------------------------- */
+
+/*
+ * Whatever the machine is short of, this process must not wait for it, nor be the one that is killed:
+ * others wait for it, and end with it. Each of these may be refused; doctor tells.
+ */
+static void secure_self(void)
+{
+	struct rlimit lim;
+	int fd;
+
+	if (!getrlimit(RLIMIT_NOFILE, &lim)) {
+		lim.rlim_cur = lim.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &lim);
+	}
+	lim.rlim_cur = lim.rlim_max = RLIM_INFINITY; /* needs CAP_SYS_RESOURCE */
+	if (!setrlimit(RLIMIT_MEMLOCK, &lim))
+		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)!write(fd, "-900", 4);
+		close(fd);
+	}
+	prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int worker_open(struct worker *w)
+{
+	uint64_t ram_pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
+	uint64_t limit = w->o->limit_bytes ? w->o->limit_bytes : w->o->resident_bytes;
+	struct swap_options options = {
+		.max_pages = ram_pages < MAX_PAGES / 4 ? ram_pages * 4 : MAX_PAGES,
+		.n_bufs = !limit		   ? 4
+			  : limit < (32ULL << 20)  ? 2
+			  : limit < (128ULL << 20) ? 3
+						   : 4,
+		.zstd_level = 3,
+		.allow_unlocked_memory = true,
+		.user = w,
+		.on_unpinned = on_unpinned,
+		.on_buf_free = on_buf_free,
+	};
+	int r;
+
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	w->inbox.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->dev_fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	if (w->epoll_fd < 0 || w->inbox.event_fd < 0 || w->dev_fd < 0)
+		return err_origin(-errno);
+	pthread_mutex_init(&w->inbox.lock, NULL);
+	list_init(&w->conns);
+	r = swap_new(&w->swap, &options);
+	if (r)
+		return err_fold(r);
+	r = space_group_init(&w->group, w->swap, &worker_host, w, options.max_pages);
+	if (r)
+		return r;
+	w->group.readahead = w->o->readahead;
+	budget_init(w);
+	place_init(w);
+	r = compress_start(w);
+	if (r)
+		return r;
+	w->listen = (struct watch){ w->o->listen_fd, attach_accept };
+	w->front = (struct watch){ w->o->front_fd, front_ready };
+	w->event = (struct watch){ w->inbox.event_fd, inbox_ready };
+	w->timer = (struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+				   timer_ready };
+	w->front_pid = getppid();
+	w->front_end = (struct watch){ (int)syscall(SYS_pidfd_open, w->front_pid, 0), front_ended };
+	(void)fcntl(w->o->listen_fd, F_SETFL, O_NONBLOCK);
+	r = watch_add(w, &w->listen, EPOLLIN);
+	if (!r)
+		r = watch_add(w, &w->front, EPOLLIN);
+	if (!r)
+		r = watch_add(w, &w->event, EPOLLIN);
+	if (!r)
+		r = watch_add(w, &w->timer, EPOLLIN);
+	if (!r)
+		r = watch_add(w, &w->front_end, EPOLLIN);
+	return r;
+}
+
+int worker_main(const struct worker_options *o)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	char word = WORKER_SAYS_READY;
+	struct conn *conn, *tmp;
+	int r;
+
+	if (!w)
+		return 1;
+	w->o = o;
+	w->start_ns = clock_now_ns();
+	secure_self();
+	r = worker_open(w);
+	if (r) {
+		log_warn("cannot start the daemon: %s", strerror(r < 0 ? -r : EINVAL));
+		return 1;
+	}
+	(void)send(o->front_fd, &word, 1, MSG_NOSIGNAL);
+	loop(w);
+	compress_stop(w);
+	list_for_each_safe(conn, tmp, &w->conns, link)
+		conn_free(w, conn);
+	space_group_deinit(&w->group);
+	swap_free(w->swap);
+	free(w);
+	return 0;
+}
