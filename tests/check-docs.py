@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the documents name must exist: commands, options, files, functions, tests, links."""
+
+import os
+import re
+
+import check_tree
+
+RULES = [f"R{n}" for n in range(1, 12)] + [f"I{n}" for n in range(1, 16)] + ["I18"]
+
+
+def exists(name):
+    return os.path.exists(os.path.join(check_tree.root(), name))
+
+
+def commands_of_cli():
+    return set(re.findall(r'^\t\{ ?"([a-z]+)", "uswap ', check_tree.read("src/cli/main.c"), re.M)) | {"help"}
+
+
+def commands_of_bootstrap():
+    return set(re.findall(r"^([a-z]+)\)", check_tree.read("bootstrap"), re.M))
+
+
+def check_commands(name, text):
+    found = []
+    known = commands_of_cli()
+    for block in re.findall(r"```[a-z]*\n(.*?)```|`([^`\n]+)`", text, re.S):
+        for line in "".join(block).split("\n"):
+            for word in re.findall(r"(?:^|[\s;&|(/])uswap ([a-z]+)\b", line):
+                if word not in known:
+                    found.append(f"{name}: no such command: uswap {word}")
+            for word in re.findall(r"\./bootstrap ([a-z]+)", line):
+                if word not in commands_of_bootstrap():
+                    found.append(f"{name}: no such command: ./bootstrap {word}")
+            for path in re.findall(r"(?:^|[\s(])((?:tests|src|docs|include)/[\w./-]*\w)", line):
+                if not exists(path) and not path.endswith("-"):
+                    found.append(f"{name}: no such file: {path}")
+    return found
+
+
+def check_links(name, text):
+    found = []
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if "://" not in target and not exists(os.path.join(os.path.dirname(name), target)):
+            found.append(f"{name}: dead link: {target}")
+    return found
+
+
+def check_options():
+    """The man page and the parser agree."""
+    table = check_tree.read("src/cli/run-options.c")
+    parsed = set(re.findall(r'^\t\{ ?"([a-z-]+)",', table, re.M)) - {"auto", "follow", "float"}
+    page = check_tree.read("docs/man/uswap-run.1").replace("\\-", "-").split(".SH EXAMPLES")[0]
+    shown = set(re.findall(r"--([a-z][a-z-]+)", page)) - {"help", "usage", "version"}
+    found = [f"docs/man/uswap-run.1: option --{o} is not described" for o in sorted(parsed - shown)]
+    found += [f"docs/man/uswap-run.1: there is no option --{o}" for o in sorted(shown - parsed)]
+    for shell in ("uswap.bash", "_uswap", "uswap.fish"):
+        text = check_tree.read(f"src/cli/completion/{shell}")
+        found += [f"src/cli/completion/{shell}: option --{o} is missing"
+                  for o in sorted(parsed) if not re.search(rf"(?:--|-l ){o}\b", text)]
+    return found
+
+
+def check_protocol():
+    """Each rule has a row; each function and file of a row exists."""
+    name = "docs/protocol.md"
+    rows = dict(re.findall(r"^\| ([RI]\d+) \|(.*)$", check_tree.read(name), re.M))
+    sources = "\n".join(check_tree.read(n) for n in check_tree.files((".c", ".h")))
+    tests = "\n".join(check_tree.read(n) for n in check_tree.files() if n.startswith("tests/"))
+    found = [f"{name}: no row for {rule}" for rule in RULES if rule not in rows]
+    for rule, row in rows.items():
+        for function in re.findall(r"`(\w+)\(\)`", row):
+            if not re.search(rf"\b{function}\(", sources):
+                found.append(f"{name}: {rule}: no such function: {function}()")
+        for path, case in re.findall(r"`(tests/[\w./-]+)(?::(\w+))?`", row):
+            if not exists(path):
+                found.append(f"{name}: {rule}: no such file: {path}")
+            elif case and case not in tests:
+                found.append(f"{name}: {rule}: no such test: {case}")
+    return found
+
+
+def main():
+    complaints = check_options()
+    for name in check_tree.files((".md",)):
+        text = check_tree.read(name)
+        complaints += check_links(name, text) + check_commands(name, text)
+    if exists("docs/protocol.md"):
+        complaints += check_protocol()
+    check_tree.finish("docs", complaints)
+
+
+main()
