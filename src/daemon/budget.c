@@ -9,8 +9,8 @@
  * After a fork, pages that relatives share would be counted once per process; then the sample is
  * corrected by the proportional set size, which costs a walk of the page tables and is read rarely.
  *
- * What is resident is never squeezed below a floor: a program that has next to nothing in memory
- * does nothing but fault. Before that point is near, eviction trades time for space (zstd at once,
+ * What is resident and could leave is never squeezed below a floor: a program that has next to nothing
+ * in memory does nothing but fault. Before that point is near, eviction trades time for space (zstd at once,
  * recompression without waiting for idleness); at the floor the limit is exceeded, and said so.
  *
  * When evicting gains nothing (the data does not compress) or nothing can leave (everything is
@@ -94,6 +94,18 @@ static void update_ratio(struct worker *w, const struct swap_app_stats *s)
 	b->out_bytes = s->compressed_out_bytes;
 }
 
+/* Pages that evictions may take: in the program, and not refused by MOVE. */
+static uint64_t evictable_pages(const struct worker *w)
+{
+	const struct space *sp;
+	uint64_t n = 0;
+
+	list_for_each(sp, &w->group.spaces, link)
+		if (sp->agent && sp->map.n_present > sp->n_stuck)
+			n += sp->map.n_present - sp->n_stuck;
+	return n;
+}
+
 static int64_t room_under(uint64_t limit, uint64_t used)
 {
 	return limit == UINT64_MAX ? INT64_MAX / 4 : (int64_t)limit - (int64_t)used;
@@ -115,8 +127,10 @@ void budget_update(struct worker *w)
 	under_limit = room_under(b->limit_pages, resident + store);
 	room = room_under(b->resident_pages, resident);
 	g->room_pages = (room < under_limit ? room : under_limit) + (int64_t)b->let_in_pages;
-	b->at_floor = resident < b->floor_pages;
-	b->incompressible |= b->futile || (b->at_floor && under_limit < 0);
+	/* what cannot leave is no working set: squeezed for it, what can would only be faulted for */
+	b->starved = resident < b->floor_pages;
+	b->at_floor = b->starved || evictable_pages(w) < b->floor_pages;
+	b->incompressible |= b->futile || (b->starved && under_limit < 0);
 	g->limit_off = b->futile || b->at_floor;
 	atomic_store_explicit(&w->tight, resident < b->tight_pages && under_limit < 4096,
 			      memory_order_relaxed); /* a hint for the compressors */

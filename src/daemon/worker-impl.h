@@ -109,7 +109,8 @@ struct budget {
 	uint64_t in_bytes, out_bytes; /* codec figures at the last look */
 	double ratio;		      /* recent bytes stored per byte evicted */
 	bool incompressible;	      /* it was futile, or at the floor, at least once */
-	bool at_floor;		      /* resident pages are down to the floor */
+	bool starved;		      /* resident pages are down to the floor */
+	bool at_floor;		      /* those that could leave are */
 	bool pool_full;		      /* --pool is used up: nothing more can leave */
 	bool futile;		      /* evicting gains nothing: data does not compress */
 	uint64_t futile_ns;	      /* when that was found, or tried again */
