@@ -140,7 +140,7 @@ void budget_update(struct worker *w)
 		uint64_t may_keep = b->limit_pages / 24 * PAGE_BYTES;
 
 		/* they cost resident pages: worth it only where compression holds eviction up */
-		g->keep_clean = s.kept_bytes < may_keep && g->n_jobs > 1;
+		g->keep_clean = s.kept_bytes < may_keep && g->n_jobs > 2;
 		if (s.kept_bytes > may_keep)
 			atomic_store(&w->drop_kept_bytes, s.kept_bytes - may_keep);
 	} else {

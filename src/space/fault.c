@@ -142,8 +142,8 @@ static int fault_zero(struct space *sp, const struct waiting_fault *f)
 		return 0;
 	}
 	n = zero_window(sp, f->addr);
-	if (!room_for(g, 4 * n))
-		n = 1;
+	while (n > 1 && !room_for(g, 2 * n))
+		n /= 2;
 	/*
 	 * COPY would overwrite a guard that came while the fault waited; ZEROPAGE does not.
 	 * The leaf may be missing when the arena is exhausted: then the page is served, not tracked
@@ -347,8 +347,10 @@ static int fault_load(struct space *sp, const struct waiting_fault *f, struct pa
 	}
 	if (g->readahead && !sp->homing)
 		readahead_plan(sp, f->addr, &plan);
-	if (plan.n > 1 && !room_for(g, 2 * plan.n))
+	if (plan.n > 1 && !room_for(g, 2 * plan.n) && plan.start != f->addr)
 		plan = (struct ahead){ f->addr, 1, 1 };
+	while (plan.n > 1 && !room_for(g, 2 * plan.n))
+		plan.n /= 2;
 	r = load_collect(sp, &plan, f->addr, &run);
 	if (r) {
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
@@ -436,6 +438,7 @@ int fault_serve(struct space *sp, const struct mem_event *ev)
 		.since_ns = space_now_ns(sp),
 	};
 
+	sp->group->stats.n_turns += sp->last_tid != ev->tid;
 	sp->last_tid = ev->tid;
 	sp->last_fault_ns = f.since_ns;
 	return fault_answer(sp, &f);

@@ -47,6 +47,7 @@ uint64_t latency_ns(const struct latency *l, double quantile); /* 0.5, 0.99; 0: 
 
 struct space_stats {
 	uint64_t n_faults;	/* messages served */
+	uint64_t n_turns;	/* fault messages that came from another thread than the last one */
 	uint64_t n_zero_faults; /* of these: first touches */
 	uint64_t n_load_faults; /* of these: from the store */
 	uint64_t n_ahead;	/* pages installed by readahead */
