@@ -21,6 +21,7 @@
 #include "space/space.h"
 
 #define WORKER_MAX_COMPRESSORS 8u
+#define WORKER_MAX_COMPANY 4u
 #define INBOX_MAX_UNPINNED 1024u
 
 struct worker;
@@ -128,6 +129,8 @@ struct placement {
 	int cpu;	    /* where we are; -1: anywhere */
 	uint64_t look_ns;   /* last look at where the program runs */
 	uint64_t n_faults;  /* at that moment */
+	uint64_t n_turns;   /* as above */
+	bool many;	    /* faults come from several threads in turns */
 	bool tries;	    /* auto: compares following with floating */
 	uint32_t n_windows; /* of the trial, over; even ones followed */
 	uint64_t window_ns; /* start of the window, or of what was decided */
@@ -135,6 +138,14 @@ struct placement {
 	double rate[2];	   /* faults per ns: following, floating */
 	int awake_fd;	   /* /dev/cpu_dma_latency while CPUs shall not halt; -1 */
 	uint64_t awake_ns; /* last time that faults were frequent */
+
+	/* Threads that keep other CPUs from being idle: see place.c */
+	pthread_mutex_t company_lock;
+	pthread_cond_t company_call;
+	_Atomic bool company_wanted; /* [company_lock] to write */
+	bool company_stop;	     /* [company_lock] */
+	uint32_t n_company;	     /* [owner] */
+	pthread_t company[WORKER_MAX_COMPANY];
 };
 
 struct worker {
@@ -204,6 +215,8 @@ void compress_post(struct worker *w, struct evict_job *job);
 
 /* place.c */
 void place_init(struct worker *w);
+int place_start(struct worker *w); /* pre: compress_start() */
+void place_stop(struct worker *w);
 void place_tick(struct worker *w, uint64_t now_ns);
 void place_agent(struct worker *w, struct space *sp); /* a new agent is there */
 

@@ -421,6 +421,8 @@ static int worker_open(struct worker *w)
 	budget_init(w);
 	place_init(w);
 	r = compress_start(w);
+	if (!r)
+		r = place_start(w);
 	if (r)
 		return r;
 	w->listen = (struct watch){ w->o->listen_fd, attach_accept };
@@ -462,6 +464,7 @@ int worker_main(const struct worker_options *o)
 	}
 	(void)send(o->front_fd, &word, 1, MSG_NOSIGNAL);
 	loop(w);
+	place_stop(w);
 	compress_stop(w);
 	list_for_each_safe(conn, tmp, &w->conns, link)
 		conn_free(w, conn);
