@@ -168,6 +168,7 @@ struct worker {
 	int front_pid;
 	bool front_gone;
 	bool done;
+	bool served; /* in this round of the loop */
 	_Atomic uint64_t
 		busy_ns;    /* last time that pages went in or out: upkeep waits for idleness */
 	_Atomic bool tight; /* store smaller rather than faster */

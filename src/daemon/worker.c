@@ -65,7 +65,7 @@ static void client_ready(struct worker *w, struct watch *watch, uint32_t events)
 		return;
 	}
 	r = space_service(c->space);
-	store_relaxed(&w->busy_ns, clock_now_ns()); /* relaxed: a hint for upkeep */
+	w->served = true;
 	client_result(w, c, r);
 }
 
@@ -351,6 +351,9 @@ static void loop(struct worker *w)
 			watch->ready(w, watch, event.events);
 		}
 		now = clock_now_ns();
+		if (w->served)
+			store_relaxed(&w->busy_ns, now); /* relaxed: a hint for upkeep */
+		w->served = false;
 		if (now - w->budget.sample_ns >= budget_interval_ns(w))
 			budget_sample(w, now);
 		if (now - w->tick_ns >= TICK_NS)
