@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * reader - reads records for one thread that never blocks
+ *
+ * The thread that serves faults submits what it needs, sleeps on the descriptor with everything else,
+ * and reaps. Neighbours that are submitted together become one read. The record is lent until
+ * reader_release(): it lies in the reader's own memory.
+ *
+ * Ownership: a read belongs to the reader from reader_submit() until reader_release().
+ * Threads:   one.
+ * Invariant: at most READER_READS_MAX reads and n_bufs I/Os at once; reads never wait for a write.
+ */
+#ifndef USWAP_STORE_READER_H
+#define USWAP_STORE_READER_H
+
+#include "core/swap-file.h"
+#include "store/disk.h"
+
+enum {
+	READER_BUF_BYTES = 16 << 10, /* one I/O at most */
+	READER_BUFS = 64,
+	READER_READS_MAX = 1024,
+};
+
+struct reader;
+struct reader_buf;
+
+/* One record. Embedded in whatever waits for it. */
+struct reader_read {
+	struct swap_extent extent; /* in */
+	void *user;		   /* in */
+	const void *record;	   /* out; NULL: it could not be read */
+	struct reader_buf *buf;	   /* the reader's */
+	struct reader_read *next;  /* the reader's */
+};
+
+struct reader_stats {
+	uint64_t n_reads; /* records */
+	uint64_t n_ios;
+	uint64_t n_bytes;
+	uint64_t n_errors; /* I/Os */
+};
+
+int reader_new(struct reader **ret_reader, struct disk *disk);
+struct reader *
+reader_free(struct reader *r); /* waits for what flies. pre: all reaped are released */
+
+/*
+ * Begin @n reads, in ascending order of offset for the best result. Never fails.
+ * Return: how many were taken; the others when some have been released.
+ */
+uint32_t reader_submit(struct reader *r, struct reader_read **reads, uint32_t n);
+int reader_fd(const struct reader *r); /* readable: reader_reap() has something */
+uint32_t reader_reap(struct reader *r, struct reader_read **ret_reads, uint32_t n_max);
+void reader_release(struct reader *r, struct reader_read *read);
+uint32_t reader_n_flying(const struct reader *r); /* submitted and not released */
+void reader_stats_get(const struct reader *r, struct reader_stats *ret);
+
+#endif
