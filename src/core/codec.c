@@ -132,3 +132,8 @@ void *codec_page(struct codec_ctx *ctx)
 {
 	return ctx->page;
 }
+
+void *codec_scratch(struct codec_ctx *ctx)
+{
+	return ctx->out;
+}

@@ -27,6 +27,7 @@ uint32_t codec_compress(struct codec_ctx *ctx, enum entry_form form, int zstd_le
 /* Return: false if @src does not decompress to exactly one page. @dst is undefined then. */
 bool codec_decompress(struct codec_ctx *ctx, enum entry_form form, const void *src, uint32_t len,
 		      void *dst);
-void *codec_page(struct codec_ctx *ctx); /* a page of scratch memory */
+void *codec_page(struct codec_ctx *ctx);    /* a page of scratch memory */
+void *codec_scratch(struct codec_ctx *ctx); /* another, which codec_compress() overwrites */
 
 #endif

@@ -86,36 +86,71 @@ void lru_move(struct lru *l, uint32_t idx, enum lru_list list, bool young)
 	lock_release(&l->lock);
 }
 
-static int lru_pick_locked(struct lru *l, enum lru_list list, struct lru_pick *ret_pick)
+/* Turn @idx to the young end and copy its identity. Return: true if it was young. */
+static bool lru_turn_locked(struct lru *l, uint32_t idx, struct lru_pick *ret_pick)
 	REQUIRES(l->lock)
 {
-	uint32_t idx = l->ends[list].cold;
-	struct entry *e;
-	bool was_young;
+	struct entry *e = entry_at(l->entries, idx);
+	enum lru_list list = e->list;
+	bool was_young = e->young;
 
-	if (!idx)
-		return LRU_E_EMPTY;
-	e = entry_at(l->entries, idx);
-	was_young = e->young;
 	e->young = 0;
 	lru_unlink_locked(l, idx);
 	lru_link_locked(l, idx, list);
-	if (was_young && list != LRU_KEPT)
-		return LRU_E_YOUNG;
 	ret_pick->entry_idx = idx;
 	/* Still linked, so not freed, so its slot is not closed: the generation is its own. */
 	ret_pick->slot = slot_ref_of(l->slots, (struct slot_id){ e->slot });
-	return 0;
+	return was_young;
 }
 
 int lru_pick(struct lru *l, enum lru_list list, struct lru_pick *ret_pick)
 {
-	int r;
+	struct lru_pick pick;
+	bool was_young;
+	uint32_t idx;
 
 	lock_acquire(&l->lock);
-	r = lru_pick_locked(l, list, ret_pick);
+	idx = l->ends[list].cold;
+	was_young = idx && lru_turn_locked(l, idx, &pick);
 	lock_release(&l->lock);
-	return r;
+	if (!idx)
+		return LRU_E_EMPTY;
+	if (was_young && list != LRU_KEPT && list != LRU_FILE_KEPT)
+		return LRU_E_YOUNG;
+	*ret_pick = pick;
+	return 0;
+}
+
+int lru_pick_coldest(struct lru *l, enum lru_list list, struct lru_pick *ret_pick)
+{
+	uint32_t idx;
+
+	lock_acquire(&l->lock);
+	idx = l->ends[list].cold;
+	if (idx)
+		lru_turn_locked(l, idx, ret_pick);
+	lock_release(&l->lock);
+	return idx ? 0 : LRU_E_EMPTY;
+}
+
+int lru_pick_large(struct lru *l, enum lru_list list, uint32_t min_len, uint32_t n_look,
+		   struct lru_pick *ret_pick)
+{
+	uint32_t idx;
+
+	lock_acquire(&l->lock);
+	/* Linked, so not freed; its length may change under our eyes, and is looked at again. */
+	for (idx = l->ends[list].cold; idx && n_look > 0; idx = entry_at(l->entries, idx)->next) {
+		if (entry_where(entry_at(l->entries, idx)).len >= min_len)
+			break;
+		n_look--;
+	}
+	if (n_look == 0)
+		idx = 0;
+	if (idx)
+		lru_turn_locked(l, idx, ret_pick);
+	lock_release(&l->lock);
+	return idx ? 0 : LRU_E_NONE;
 }
 
 uint32_t lru_n(struct lru *l, enum lru_list list)

@@ -2,9 +2,10 @@
 /*
  * lru - the order in which one app's entries went cold
  *
- * Three lists. FRESH: stored, and not looked at since. AGED: recompressed, or found not to gain by
- * it; colder than FRESH, in the same order. KEPT: clean copies of pages that are present. Entries
- * join at the young end and are looked at from the cold one.
+ * FRESH: stored, and not looked at since. AGED: recompressed, or found not to gain by it; colder than
+ * FRESH, in the same order. FILLED: has no bytes, nobody looks. KEPT: clean copies of pages that are
+ * present. FILE, FILE_KEPT: the bytes are on file. Entries join at the young end and are looked at
+ * from the cold one.
  *
  * A pick never unlinks (I8): it turns the entry to the young end of its list and copies its
  * identity. After the lock is dropped that is a value to compare, not a thing to look into (I2).
@@ -22,7 +23,17 @@
 #include "core/entry.h"
 #include "core/slot.h"
 
-enum lru_list { LRU_NONE, LRU_FRESH, LRU_AGED, LRU_KEPT, LRU_N_LISTS };
+enum lru_list {
+	LRU_NONE,
+	LRU_FRESH,
+	LRU_AGED,
+	LRU_FILLED,
+	LRU_KEPT,
+	LRU_FILE,
+	LRU_FILE_KEPT,
+	LRU_N_LISTS,
+};
+_Static_assert(LRU_N_LISTS <= 8, "three bits of an entry");
 
 struct lru_ends {
 	uint32_t cold; /* 0: empty */
@@ -40,6 +51,7 @@ struct lru {
 enum {
 	LRU_E_EMPTY = 1, /* nothing on the list */
 	LRU_E_YOUNG,	 /* the coldest one got its second chance */
+	LRU_E_NONE,	 /* none of those looked at will do */
 };
 
 /* Who was picked. */
@@ -55,8 +67,16 @@ void lru_insert(struct lru *l, uint32_t idx, enum lru_list list); /* pre: unlink
 void lru_remove(struct lru *l, uint32_t idx);			  /* pre: linked */
 /* To the young end of @list. @young: give it a second chance. pre: linked; its slot is pinned. */
 void lru_move(struct lru *l, uint32_t idx, enum lru_list list, bool young);
-/* Return: 0 with *ret_pick; LRU_E_EMPTY; LRU_E_YOUNG (not on KEPT). */
+/* Return: 0 with *ret_pick; LRU_E_EMPTY; LRU_E_YOUNG (not on KEPT and FILE_KEPT). */
 int lru_pick(struct lru *l, enum lru_list list, struct lru_pick *ret_pick);
+/* The coldest one, with or without a second chance. Return: 0; LRU_E_EMPTY. */
+int lru_pick_coldest(struct lru *l, enum lru_list list, struct lru_pick *ret_pick);
+/*
+ * Of the @n_look coldest ones the first with at least @min_len bytes; the others stay where they are.
+ * Return: 0; LRU_E_NONE.
+ */
+int lru_pick_large(struct lru *l, enum lru_list list, uint32_t min_len, uint32_t n_look,
+		   struct lru_pick *ret_pick);
 uint32_t lru_n(struct lru *l, enum lru_list list);
 
 uint32_t lru_check(struct lru *l); /* O(n): asserts the links. Return: entries on all lists */

@@ -31,9 +31,12 @@ int segs_write_begin(struct segs *t, struct segment_job *ret_job); /* 0; SEGMENT
 /* Return: true: it will not be written, its records have to leave (FAILED). */
 bool segs_write_end(struct segs *t, uint32_t segment, enum segment_write_end end);
 
-/* The oldest FAILED segment's buffer; its refs are in the buffer's struct. 0; SEGMENT_E_NONE. */
-int segs_failed(struct segs *t, uint32_t *ret_segment);
-bool segs_failed_end(struct segs *t, uint32_t segment); /* true: no record was left, it is BAD */
+/*
+ * The FAILED segment after @after (0: the first). Its refs are those of its buffer, which nobody adds
+ * to any more. One thread at a time. Return: 0: none.
+ */
+uint32_t segs_failed(struct segs *t, uint32_t after, const struct segment_buf **ret_buf);
+uint32_t segs_failed_end(struct segs *t, uint32_t segment); /* 0: all left. Return: records */
 
 /*
  * A segment on the disk that is worth cleaning: of those with at most @max_live_pct percent of live
@@ -43,7 +46,8 @@ bool segs_failed_end(struct segs *t, uint32_t segment); /* true: no record was l
 int segs_clean_begin(struct segs *t, uint32_t max_live_pct, struct segment_job *ret_job);
 void segs_clean_end(struct segs *t, uint32_t segment, bool is_readable);
 
-int segs_punch_begin(struct segs *t, struct segment_job *ret_job); /* 0; SEGMENT_E_NONE */
+/* Not the last @n_keep: those are used again soon. Return: 0; SEGMENT_E_NONE. */
+int segs_punch_begin(struct segs *t, uint32_t n_keep, struct segment_job *ret_job);
 void segs_punch_end(struct segs *t, uint32_t segment, bool done);
 
 void segs_flush(struct segs *t); /* close open segments that have a record: they will be written */
@@ -51,17 +55,18 @@ void segs_allow_growth(struct segs *t); /* the disk may have room again */
 /* Nothing is written any more; what is not on the disk is FAILED. */
 void segs_stop(struct segs *t);
 void segs_retire(struct segs *t); /* and what is on it has to leave, too */
+bool segs_is_retiring(struct segs *t);
+
+struct swap_file_stats;
+void segs_stats_get(struct segs *t, struct swap_file_stats *ret);
 
 /* ---- footers -------------------------------------------------------------------------------- */
 
-/* Put the footer into the buffer of a segment that is WRITING. */
-void segment_footer_close(struct segs *t, uint32_t segment);
 /*
  * The refs in a segment's bytes as they were read; deciphered in place.
  * Return: NULL: not this segment's, or damaged.
  */
 const struct segment_ref *segment_footer_open(struct segs *t, uint32_t segment, uint8_t *bytes,
 					      uint32_t *ret_n);
-uint32_t segment_footer_bytes(const struct segs *t, uint32_t n_refs);
 
 #endif

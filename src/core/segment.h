@@ -12,13 +12,12 @@
  *   FREE      no record. On a free list: dirty (its old bytes still take room in the file) or clean
  *               -> OPEN      segment_reserve()
  *               -> PUNCHING  segs_punch_begin()
- *               -> BAD       segs_write_end(), which took its place and gave it one that fails;
- *                            segs_retire()
+ *               -> BAD       segs_write_end(), which took its place and gave it one that fails
  *   PUNCHING  no record; its room in the file is being given back
  *               -> FREE      segs_punch_end()
  *   OPEN      in a buffer, records are added. One per stream
- *               -> FULL      segment_reserve(), segs_flush(): the next record does not fit
- *               -> FAILED    segs_stop()
+ *               -> FULL      segment_reserve(): the next record does not fit; segs_flush();
+ *                            segs_stop()
  *   FULL      in a buffer, queued; the last records may still be copied in (n_filling)
  *               -> WRITING   segs_write_begin(), when nobody copies any more
  *               -> FREE      segment_drop(): the last record died, nothing to write
@@ -35,7 +34,8 @@
  *               -> LIVE      segs_clean_end(): some had to stay
  *               -> FREE      segs_clean_end(): none did
  *   FAILED    in a buffer, which is all there is: its records go back to the pool
- *               -> BAD       segs_failed_end(): none is left. Also where a stopped writer's go
+ *               -> FREE      segs_failed_end(): none is left
+ *               -> BAD       the same, and its place cannot be written
  *   BAD       never used again
  *
  * Whoever finds the last record gone in a state that somebody works on leaves the segment to him.
@@ -100,6 +100,7 @@ struct segment {
 	uint8_t no_clean : 1; /* its footer cannot be read */
 	uint8_t dirty : 1;    /* its place has room in the file */
 	uint8_t sealed : 1;   /* the footer is in the buffer */
+	uint8_t bad_place : 1;
 };
 _Static_assert(sizeof(struct segment) == 40, "metadata budget: a 6,500th of the file");
 
@@ -144,6 +145,7 @@ struct segs {
 	uint32_t n_bufs_free;		       /* [lock] */
 	uint32_t n_high;		       /* [lock] segments ever used */
 	uint32_t open[SEGMENT_N_STREAMS];      /* [lock] 0: none */
+	uint32_t n_listed[SEGMENT_N_LISTS];    /* [lock] */
 	uint32_t head[SEGMENT_N_LISTS];	       /* [lock] */
 	uint32_t tail[SEGMENT_N_LISTS];	       /* [lock] */
 	uint32_t n_in_state[SEGMENT_N_STATES]; /* [lock] */
@@ -157,6 +159,11 @@ struct segs {
 	void *user;			       /* [const] */
 	void (*on_work)(void *user);	       /* [const] see swap-file.h */
 };
+
+#define SEGS_INIT                                                                                  \
+	{                                                                                          \
+		.seal = SEAL_INIT, .table = ARENA_INIT, .data = ARENA_INIT, .ref_data = ARENA_INIT \
+	}
 
 struct segs_options {
 	uint64_t max_bytes;
@@ -175,7 +182,7 @@ enum {
 };
 
 int segs_init(struct segs *t, const struct segs_options *options);
-void segs_deinit(struct segs *t); /* takes one that is all zeroes */
+void segs_deinit(struct segs *t); /* takes SEGS_INIT and half-built ones */
 
 static inline uint32_t segment_of(const struct segs *t, struct segment_loc loc)
 {

@@ -16,28 +16,57 @@ struct tally {
 	uint64_t n_pool;
 	uint64_t pool_bytes;
 	uint32_t *buf_refs; /* staged entries per buffer */
+	struct file_tally {
+		uint32_t n_live;
+		uint32_t live_bytes;
+	} * segments; /* by number */
 };
 
 struct app_tally {
 	uint64_t n_entries;
-	uint64_t n_pages, n_staged, n_filled, n_raw, n_zstd, n_kept;
-	uint64_t stored_bytes, kept_bytes;
+	uint64_t n_pages, n_staged, n_filled, n_raw, n_zstd, n_file, n_kept, n_file_kept;
+	uint64_t stored_bytes, kept_bytes, file_bytes;
 };
 
 static void tally_app(struct app_tally *t, struct entry_where where)
 {
 	t->n_entries++;
+	if (where.on_file)
+		t->file_bytes += where.len;
 	if (where.kept) {
 		t->n_kept++;
-		t->kept_bytes += where.len;
+		t->n_file_kept += where.on_file;
+		t->kept_bytes += where.on_file ? 0 : where.len;
 		return;
 	}
 	t->n_pages++;
-	t->stored_bytes += where.len;
+	t->n_file += where.on_file;
+	t->stored_bytes += where.on_file ? 0 : where.len;
 	t->n_staged += where.form == ENTRY_STAGED;
 	t->n_filled += where.form == ENTRY_FILLED;
 	t->n_raw += where.form == ENTRY_RAW;
 	t->n_zstd += where.form == ENTRY_ZSTD;
+}
+
+static void check_file(struct swap *s, struct entry_where where, struct tally *t)
+{
+	uint32_t idx = segment_of(&s->segs, where_file_loc(where));
+
+	ASSERT(where.len > 0);
+	ASSERT(where.form == ENTRY_RAW || where.form == ENTRY_LZ4 || where.form == ENTRY_ZSTD);
+	ASSERT(idx > 0 && idx <= s->segs.n_high);
+	t->segments[idx].n_live++;
+	t->segments[idx].live_bytes += record_bytes(&s->segs.seal, where.len);
+}
+
+/* The list an entry belongs on follows from where it is, but for FRESH and AGED. */
+static void check_list(const struct entry *e, struct entry_where where)
+{
+	ASSERT(e->list != LRU_NONE);
+	ASSERT((e->list == LRU_KEPT) == (where.kept && !where.on_file));
+	ASSERT((e->list == LRU_FILE_KEPT) == (where.kept && where.on_file));
+	ASSERT((e->list == LRU_FILE) == (!where.kept && where.on_file));
+	ASSERT((e->list == LRU_FILLED) == (where.form == ENTRY_FILLED));
 }
 
 static void check_entry(struct swap *s, struct slot_id id, uint32_t idx, struct tally *t)
@@ -49,10 +78,11 @@ static void check_entry(struct swap *s, struct slot_id id, uint32_t idx, struct 
 	ASSERT(slot_count(&s->slots, id) > 0 || slot_is_pinned(&s->slots, id));
 	ASSERT(where.kept == slot_is_kept(&s->slots, id));
 	ASSERT(!where.kept || slot_count(&s->slots, id) <= 1);
-	ASSERT(where.kept == (e->list == LRU_KEPT));
-	ASSERT(e->list != LRU_NONE);
+	check_list(e, where);
 	t->n_entries++;
-	if (where_in_pool(where)) {
+	if (where.on_file) {
+		check_file(s, where, t);
+	} else if (where_in_pool(where)) {
 		ASSERT(where.len > 0);
 		ASSERT(pool_owner(&s->pool, where.loc) == idx);
 		t->n_pool++;
@@ -112,15 +142,20 @@ static void check_app(struct swap *s, struct swap_app *app, struct tally *t)
 	}
 	ASSERT(n_slots == app->n_slots);
 	ASSERT(lru_check(&app->lru) == at.n_entries);
-	ASSERT(lru_n(&app->lru, LRU_KEPT) == at.n_kept);
+	ASSERT(lru_n(&app->lru, LRU_KEPT) == at.n_kept - at.n_file_kept);
+	ASSERT(lru_n(&app->lru, LRU_FILE_KEPT) == at.n_file_kept);
+	ASSERT(lru_n(&app->lru, LRU_FILE) == at.n_file);
 	ASSERT(load_relaxed(&f->n_pages) == at.n_pages);
 	ASSERT(load_relaxed(&f->n_staged) == at.n_staged);
 	ASSERT(load_relaxed(&f->n_filled) == at.n_filled);
 	ASSERT(load_relaxed(&f->n_raw) == at.n_raw);
 	ASSERT(load_relaxed(&f->n_zstd) == at.n_zstd);
+	ASSERT(load_relaxed(&f->n_file) == at.n_file);
 	ASSERT(load_relaxed(&f->n_kept) == at.n_kept);
+	ASSERT(load_relaxed(&f->n_file_kept) == at.n_file_kept);
 	ASSERT(load_relaxed(&f->stored_bytes) == at.stored_bytes);
 	ASSERT(load_relaxed(&f->kept_bytes) == at.kept_bytes);
+	ASSERT(load_relaxed(&f->file_bytes) == at.file_bytes);
 }
 
 static void check_pool(struct swap *s, const struct tally *t)
@@ -147,6 +182,20 @@ static void check_bufs(struct swap *s, const struct tally *t)
 	ASSERT(n_free == s->bufs.n_free);
 }
 
+/* Live records and bytes of every segment are exactly what the trees say. */
+static void check_segments(struct swap *s, const struct tally *t)
+{
+	uint32_t i;
+
+	if (!s->segs.segment_bytes)
+		return;
+	segs_check(&s->segs);
+	for (i = 1; i <= s->segs.n_high; i++) {
+		ASSERT(segment_at(&s->segs, i)->n_live == t->segments[i].n_live);
+		ASSERT(segment_at(&s->segs, i)->live_bytes == t->segments[i].live_bytes);
+	}
+}
+
 void swap_check(struct swap *s)
 {
 	struct tally t = { 0 };
@@ -154,7 +203,9 @@ void swap_check(struct swap *s)
 	struct swap_app *app;
 
 	t.buf_refs = calloc(s->bufs.n, sizeof(*t.buf_refs));
+	t.segments = calloc((size_t)s->segs.n_high + 1, sizeof(*t.segments));
 	ASSERT(t.buf_refs);
+	ASSERT(t.segments);
 	lock_acquire(&s->apps_lock);
 	list_for_each(app, &s->apps, node) {
 		check_app(s, app, &t);
@@ -165,5 +216,7 @@ void swap_check(struct swap *s)
 	ASSERT(s->entries.n_reserved == n_reserved);
 	check_pool(s, &t);
 	check_bufs(s, &t);
+	check_segments(s, &t);
+	free(t.segments);
 	free(t.buf_refs);
 }

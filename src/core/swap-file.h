@@ -121,8 +121,11 @@ int swap_file_clean_begin(struct swap *s, uint32_t max_live_pct, struct swap_fil
 uint32_t swap_file_clean(struct swap *s, const struct swap_file_job *job, void *bytes,
 			 struct codec_ctx *ctx);
 
-/* A free segment that takes room in the file. Return: 0 with a job to punch; SWAP_E_EMPTY. */
-int swap_file_punch_begin(struct swap *s, struct swap_file_job *ret_job);
+/*
+ * A free segment that takes room in the file, but for @n_keep that are used again soon.
+ * Return: 0 with a job to punch; SWAP_E_EMPTY.
+ */
+int swap_file_punch_begin(struct swap *s, uint32_t n_keep, struct swap_file_job *ret_job);
 void swap_file_punch_end(struct swap *s, uint32_t segment, bool done);
 
 void swap_file_flush(struct swap *s);	 /* write what is in open segments as well */

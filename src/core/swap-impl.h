@@ -2,12 +2,15 @@
 /*
  * swap-impl - what the files behind swap.h share
  *
- *   swap.c         construction, apps, figures
- *   swap-slot.c    slots: giving out, counts, pins, the end of a slot
- *   swap-store.c   put, compress
- *   swap-load.c    load and its end
- *   swap-upkeep.c  kept copies, recompression, compaction
- *   swap-check.c   the walker
+ *   swap.c           construction, apps, figures
+ *   swap-slot.c      slots: giving out, counts, pins, the end of a slot
+ *   swap-store.c     put, compress
+ *   swap-load.c      load and its end
+ *   swap-upkeep.c    kept copies, recompression, compaction
+ *   swap-file.c      the file: attach, loads from it, what its owner asks for
+ *   swap-writeback.c pool to file
+ *   swap-clean.c     file to file, file to pool
+ *   swap-check.c     the walker
  */
 #ifndef USWAP_CORE_SWAP_IMPL_H
 #define USWAP_CORE_SWAP_IMPL_H
@@ -21,6 +24,7 @@
 #include "core/hash.h"
 #include "core/lru.h"
 #include "core/pool.h"
+#include "core/segment.h"
 #include "core/slot.h"
 #include "core/swap.h"
 
@@ -31,13 +35,23 @@ struct app_figures {
 	_Atomic uint64_t n_filled;
 	_Atomic uint64_t n_raw;
 	_Atomic uint64_t n_zstd;
+	_Atomic uint64_t n_file;
 	_Atomic uint64_t n_kept;
+	_Atomic uint64_t n_file_kept;
 	_Atomic uint64_t stored_bytes;
 	_Atomic uint64_t kept_bytes;
+	_Atomic uint64_t file_bytes;
 	_Atomic uint64_t n_put;
 	_Atomic uint64_t n_put_unchanged;
 	_Atomic uint64_t n_load;
+	_Atomic uint64_t n_load_file;
 	_Atomic uint64_t n_lost;
+	_Atomic uint64_t n_writeback;
+	_Atomic uint64_t writeback_bytes;
+	_Atomic uint64_t n_writeback_warm;
+	_Atomic uint64_t n_writeback_busy;
+	_Atomic uint64_t n_writeback_full;
+	_Atomic uint64_t n_rehomed;
 	_Atomic uint64_t compressed_in_bytes;
 	_Atomic uint64_t compressed_out_bytes;
 };
@@ -50,7 +64,9 @@ struct swap {
 	struct pool pool;
 	struct bufs bufs;
 	struct hash hash;
+	struct segs segs;
 	_Atomic uint32_t compacting; /* 1: a thread is in swap_compact() */
+	_Atomic uint32_t rehoming;   /* 1: a thread is in swap_file_rehome() */
 	struct lock apps_lock;	     /* LOCK_RANK_APPS */
 	struct list apps;	     /* [apps_lock] */
 	uint32_t n_apps_ever;	     /* [apps_lock] */
@@ -96,7 +112,17 @@ void entry_rehome(struct swap *s, struct swap_app *app, struct entry *e, struct 
 
 /* ---- swap-load.c ---------------------------------------------------------------------------- */
 
-/* Bytes of a pinned entry into @dst, checked. Return: false: lost. */
-bool entry_read(struct swap *s, const struct entry *e, void *dst, struct codec_ctx *ctx);
+/* Bytes of a pinned entry into @dst, checked. Return: 0; SWAP_E_LOST; SWAP_E_ON_FILE. */
+int entry_read(struct swap *s, const struct entry *e, void *dst, struct codec_ctx *ctx);
+
+/* ---- swap-upkeep.c -------------------------------------------------------------------------- */
+
+/*
+ * Pin who was picked and prove that it is still the same (I1). Return: 0, pinned, and *ret_area;
+ * SWAP_E_BUSY; SWAP_E_WARM; SWAP_E_GONE.
+ */
+int pick_pin(struct swap *s, struct slot_ref slot, uint32_t entry_idx, struct area **ret_area);
+/* End a kept copy of a slot that the caller has pinned. */
+void kept_erase(struct swap *s, struct area *area, uint32_t idx);
 
 #endif

@@ -5,12 +5,16 @@
  * A load changes nothing until its page is in the program (I5): swap_load() only reads, and the
  * erase is the last part of swap_load_end(), after which nothing can fail. Bytes are decompressed
  * straight from their block, outside of every lock: the pin keeps compaction away from them.
+ *
+ * On file it is the same: the pin keeps the record where it is, so a load may wait for the disk as
+ * long as it takes, and who drops the slot meanwhile does not wait for the load.
  */
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/inject.h"
 #include "core/codec.h"
+#include "core/swap-file.h"
 #include "core/swap-impl.h"
 
 static void page_fill(void *dst, uint64_t word)
@@ -32,31 +36,58 @@ static void prefetch(const void *bytes, uint32_t len)
 		__builtin_prefetch(at + i);
 }
 
-bool entry_read(struct swap *s, const struct entry *e, void *dst, struct codec_ctx *ctx)
+/* The page that @src, the bytes of entry @e, stands for. Return: 0; SWAP_E_LOST. */
+static int bytes_read(struct swap *s, const struct entry *e, struct entry_where where,
+		      const void *src, void *dst, struct codec_ctx *ctx)
 {
-	struct entry_where where = entry_where(e);
 	struct page_hash hash;
 
-	switch (where.form) {
-	case ENTRY_FILLED:
-		page_fill(dst, e->hash[0]);
-		return hash_word(&s->hash, e->hash[0]) == e->hash[1];
-	case ENTRY_STAGED:
-		memcpy(dst, buf_page(&s->bufs, where.loc), PAGE_BYTES);
-		break;
-	case ENTRY_RAW:
-		memcpy(dst, pool_at(&s->pool, where.loc), PAGE_BYTES);
-		break;
-	case ENTRY_LZ4:
-	case ENTRY_ZSTD:
-		prefetch(pool_at(&s->pool, where.loc), where.len);
-		if (!codec_decompress(ctx, where.form, pool_at(&s->pool, where.loc), where.len,
-				      dst))
-			return false;
-		break;
-	}
+	prefetch(src, where.len);
+	if (where.form == ENTRY_STAGED || where.form == ENTRY_RAW)
+		memcpy(dst, src, PAGE_BYTES);
+	else if (!codec_decompress(ctx, where.form, src, where.len, dst))
+		return SWAP_E_LOST;
 	hash = hash_page(&s->hash, dst);
-	return hash.v[0] == e->hash[0] && hash.v[1] == e->hash[1];
+	return hash.v[0] == e->hash[0] && hash.v[1] == e->hash[1] ? 0 : SWAP_E_LOST;
+}
+
+/* The same from a record, whose seal is checked first. */
+static int record_read(struct swap *s, const struct entry *e, struct seal_place place,
+		       const void *record, void *dst, struct codec_ctx *ctx)
+{
+	struct entry_where where = entry_where(e);
+	const void *src = seal_open(&s->segs.seal, place, record, where.len, codec_scratch(ctx));
+
+	return src ? bytes_read(s, e, where, src, dst, ctx) : SWAP_E_LOST;
+}
+
+static int file_read(struct swap *s, const struct entry *e, struct segment_loc loc, void *dst,
+		     struct codec_ctx *ctx)
+{
+	struct segment_view view;
+	int r = SWAP_E_ON_FILE;
+
+	segment_view_begin(&s->segs, loc, &view);
+	inject_race();
+	if (view.record)
+		r = record_read(s, e, view.seal, view.record, dst, ctx);
+	segment_view_end(&s->segs, loc, &view);
+	return r;
+}
+
+int entry_read(struct swap *s, const struct entry *e, void *dst, struct codec_ctx *ctx)
+{
+	struct entry_where where = entry_where(e);
+
+	if (where.on_file)
+		return file_read(s, e, where_file_loc(where), dst, ctx);
+	if (where.form == ENTRY_FILLED) {
+		page_fill(dst, e->hash[0]);
+		return hash_word(&s->hash, e->hash[0]) == e->hash[1] ? 0 : SWAP_E_LOST;
+	}
+	if (where.form == ENTRY_STAGED)
+		return bytes_read(s, e, where, buf_page(&s->bufs, where.loc), dst, ctx);
+	return bytes_read(s, e, where, pool_at(&s->pool, where.loc), dst, ctx);
 }
 
 /* The entry that a load may use. A kept copy is not one: the program has the page and may write. */
@@ -72,24 +103,69 @@ static struct entry *load_entry(struct swap *s, struct area *area, struct slot_i
 	return entry_where(e).kept ? NULL : e;
 }
 
+/* What a read of @e ended with, for figures and caller. */
+static void load_say(struct swap_app *app, const struct entry *e, int r, struct swap_use *ret_use)
+{
+	if (r == SWAP_E_LOST)
+		fetch_add_relaxed(&app->figures.n_lost, 1);
+	if (r == 0 && ret_use) {
+		ret_use->evict_seq = e->evict_seq;
+		ret_use->level = entry_where(e).level;
+	}
+}
+
 int swap_load(struct swap *s, struct slot_id id, void *dst, struct codec_ctx *ctx,
 	      struct swap_use *ret_use)
 {
 	struct area *area = area_of(&s->areas, id);
 	struct entry *e = load_entry(s, area, id);
+	int r;
 
 	if (!e)
 		return SWAP_E_EMPTY;
 	inject_race();
-	if (!entry_read(s, e, dst, ctx)) {
-		fetch_add_relaxed(&area->app->figures.n_lost, 1);
-		return SWAP_E_LOST;
-	}
-	if (ret_use) {
-		ret_use->evict_seq = e->evict_seq;
-		ret_use->level = entry_where(e).level;
-	}
-	return 0;
+	r = entry_read(s, e, dst, ctx);
+	load_say(area->app, e, r, ret_use);
+	return r;
+}
+
+void swap_file_extent(struct swap *s, struct slot_id id, struct swap_extent *ret_extent)
+{
+	struct entry *e = load_entry(s, area_of(&s->areas, id), id);
+	struct segment_view view;
+	struct segment_loc loc;
+
+	ASSERT(e && entry_where(e).on_file);
+	loc = where_file_loc(entry_where(e));
+	segment_view_begin(&s->segs, loc, &view);
+	ret_extent->offset = view.offset;
+	ret_extent->n_bytes = record_bytes(&s->segs.seal, entry_where(e).len);
+	segment_view_end(&s->segs, loc, &view);
+}
+
+int swap_load_bytes(struct swap *s, struct slot_id id, const void *record, void *dst,
+		    struct codec_ctx *ctx, struct swap_use *ret_use)
+{
+	struct area *area = area_of(&s->areas, id);
+	struct entry *e = load_entry(s, area, id);
+	struct segment_view view;
+	struct segment_loc loc;
+	int r;
+
+	ASSERT(e && entry_where(e).on_file);
+	loc = where_file_loc(entry_where(e));
+	segment_view_begin(&s->segs, loc, &view);
+	r = record_read(s, e, view.seal, record, dst, ctx);
+	segment_view_end(&s->segs, loc, &view);
+	fetch_add_relaxed(&area->app->figures.n_load_file, 1);
+	load_say(area->app, e, r, ret_use);
+	return r;
+}
+
+int swap_load_failed(struct swap *s, struct slot_id id)
+{
+	fetch_add_relaxed(&area_of(&s->areas, id)->app->figures.n_lost, 1);
+	return SWAP_E_LOST;
 }
 
 bool swap_is_filled(struct swap *s, struct slot_id id, uint64_t *ret_word)
@@ -116,16 +192,16 @@ static bool load_keep(struct swap *s, struct area *area, struct slot_id id)
 	where = entry_where(entry_at(&s->entries, idx));
 	/*
 	 * Staged: it would hold a buffer that eviction needs. Filled, raw: storing them again costs
-	 * less than what keeping them takes.
+	 * less than what keeping them takes, unless that is room in the file.
 	 */
-	if (where.kept || (where.form != ENTRY_LZ4 && where.form != ENTRY_ZSTD))
+	if (where.kept || (!where.on_file && where.form != ENTRY_LZ4 && where.form != ENTRY_ZSTD))
 		return false;
 	figures_count(area->app, where, -1);
 	where.kept = true;
 	entry_set_where(entry_at(&s->entries, idx), where);
 	figures_count(area->app, where, 1);
 	slot_set_kept(&s->slots, id, true);
-	lru_move(&area->app->lru, idx, LRU_KEPT, false);
+	lru_move(&area->app->lru, idx, where.on_file ? LRU_FILE_KEPT : LRU_KEPT, false);
 	return true;
 }
 

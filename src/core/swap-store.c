@@ -26,14 +26,19 @@ void figures_count(struct swap_app *app, struct entry_where where, int sign)
 {
 	struct app_figures *f = &app->figures;
 
+	if (where.on_file)
+		figure_add(&f->file_bytes, where.len, sign);
+	else if (where.len)
+		figure_add(where.kept ? &f->kept_bytes : &f->stored_bytes, where.len, sign);
 	if (where.kept) {
 		figure_add(&f->n_kept, 1, sign);
-		figure_add(&f->kept_bytes, where.len, sign);
+		if (where.on_file)
+			figure_add(&f->n_file_kept, 1, sign);
 		return;
 	}
 	figure_add(&f->n_pages, 1, sign);
-	if (where.len)
-		figure_add(&f->stored_bytes, where.len, sign);
+	if (where.on_file)
+		figure_add(&f->n_file, 1, sign);
 	switch (where.form) {
 	case ENTRY_STAGED:
 		figure_add(&f->n_staged, 1, sign);
@@ -54,7 +59,9 @@ void figures_count(struct swap_app *app, struct entry_where where, int sign)
 
 void entry_release_bytes(struct swap *s, struct entry_where where)
 {
-	if (where_in_pool(where))
+	if (where.on_file)
+		segment_drop(&s->segs, where_file_loc(where), where.len);
+	else if (where_in_pool(where))
 		pool_free(&s->pool, where.loc, where.len);
 	else if (where.form == ENTRY_STAGED)
 		swap_buf_put(s, &buf_of_loc(&s->bufs, where.loc)->pub);
@@ -131,7 +138,11 @@ static void entry_unkeep(struct swap *s, struct area *area, uint32_t idx,
 	entry_set_where(e, where);
 	figures_count(area->app, where, 1);
 	/* What is zstd already has nothing to gain any more. */
-	lru_move(&area->app->lru, idx, where.form == ENTRY_ZSTD ? LRU_AGED : LRU_FRESH, true);
+	lru_move(&area->app->lru, idx,
+		 where.on_file		    ? LRU_FILE
+		 : where.form == ENTRY_ZSTD ? LRU_AGED
+					    : LRU_FRESH,
+		 true);
 }
 
 /*
@@ -194,7 +205,7 @@ int swap_put(struct swap *s, struct slot_id id, struct stage_buf *buf, uint32_t 
 	e->slot = id.v;
 	e->evict_seq = use->evict_seq;
 	entry_set_where(e, where);
-	entry_publish(s, area, idx, where.form == ENTRY_FILLED ? LRU_AGED : LRU_FRESH);
+	entry_publish(s, area, idx, where.form == ENTRY_FILLED ? LRU_FILLED : LRU_FRESH);
 	return where.form == ENTRY_STAGED ? SWAP_E_STAGED : 0;
 }
 

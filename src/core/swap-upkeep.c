@@ -13,18 +13,14 @@
 #include "base/assert.h"
 #include "base/inject.h"
 #include "core/codec.h"
+#include "core/swap-file.h"
 #include "core/swap-impl.h"
 
 enum {
 	RECOMPRESS_GAIN_PART = 16, /* what saves less than this part is not worth a new place */
 };
 
-/*
- * Pin who was picked and prove that it is still the same. Return: 0, pinned, and *ret_area;
- * SWAP_E_BUSY; SWAP_E_WARM; SWAP_E_GONE.
- */
-static int pick_pin(struct swap *s, struct slot_ref slot, uint32_t entry_idx,
-		    struct area **ret_area)
+int pick_pin(struct swap *s, struct slot_ref slot, uint32_t entry_idx, struct area **ret_area)
 {
 	struct area *area;
 	int r;
@@ -43,6 +39,14 @@ static int pick_pin(struct swap *s, struct slot_ref slot, uint32_t entry_idx,
 	return 0;
 }
 
+void kept_erase(struct swap *s, struct area *area, uint32_t idx)
+{
+	struct slot_id id = { entry_at(&s->entries, idx)->slot };
+
+	entry_erase(s, area, idx);
+	slot_set_kept(&s->slots, id, false);
+}
+
 /* Return: bytes freed. */
 static uint64_t kept_drop(struct swap *s, const struct lru_pick *pick)
 {
@@ -55,22 +59,31 @@ static uint64_t kept_drop(struct swap *s, const struct lru_pick *pick)
 	where = entry_where(entry_at(&s->entries, pick->entry_idx));
 	if (where.kept) {
 		bytes = where.len;
-		entry_erase(s, area, pick->entry_idx);
-		slot_set_kept(&s->slots, pick->slot.id, false);
+		kept_erase(s, area, pick->entry_idx);
 	}
 	slot_done(s, pick->slot.id);
 	return bytes;
 }
 
-uint64_t swap_drop_kept(struct swap_app *app, uint64_t n_bytes)
+static uint64_t kept_drop_list(struct swap_app *app, enum lru_list list, uint64_t n_bytes)
 {
-	uint32_t n_left = lru_n(&app->lru, LRU_KEPT); /* one round at most: some may be pinned */
+	uint32_t n_left = lru_n(&app->lru, list); /* one round at most: some may be pinned */
 	uint64_t bytes = 0;
 	struct lru_pick pick;
 
-	while (bytes < n_bytes && n_left-- > 0 && lru_pick(&app->lru, LRU_KEPT, &pick) == 0)
+	while (bytes < n_bytes && n_left-- > 0 && lru_pick(&app->lru, list, &pick) == 0)
 		bytes += kept_drop(app->swap, &pick);
 	return bytes;
+}
+
+uint64_t swap_drop_kept(struct swap_app *app, uint64_t n_bytes)
+{
+	return kept_drop_list(app, LRU_KEPT, n_bytes);
+}
+
+uint64_t swap_file_drop_kept(struct swap_app *app, uint64_t n_bytes)
+{
+	return kept_drop_list(app, LRU_FILE_KEPT, n_bytes);
 }
 
 /*
@@ -85,7 +98,7 @@ static int recompress_pinned(struct swap *s, struct area *area, uint32_t idx, st
 
 	if (where.form != ENTRY_LZ4 && where.form != ENTRY_RAW)
 		return SWAP_E_BETTER;
-	if (!entry_read(s, e, codec_page(ctx), ctx))
+	if (entry_read(s, e, codec_page(ctx), ctx))
 		return SWAP_E_LOST; /* found again, and said, by who loads it */
 	max_bytes -= max_bytes / RECOMPRESS_GAIN_PART;
 	if (max_bytes > CODEC_STORE_MAX)
@@ -113,8 +126,8 @@ static int recompress_one(struct swap *s, const struct lru_pick *pick, struct co
 	if (r)
 		return r == SWAP_E_WARM ? SWAP_E_WARM : SWAP_E_BUSY;
 	where = entry_where(entry_at(&s->entries, pick->entry_idx));
-	if (where.kept || where.form == ENTRY_STAGED) {
-		r = SWAP_E_BUSY; /* loaded meanwhile, or not compressed yet */
+	if (where.kept || !where_in_pool(where)) {
+		r = SWAP_E_BUSY; /* loaded or written back meanwhile, or not compressed yet */
 	} else {
 		r = recompress_pinned(s, area, pick->entry_idx, ctx);
 		if (r != SWAP_E_FULL) {

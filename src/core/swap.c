@@ -74,6 +74,7 @@ int swap_new(struct swap **ret_swap, const struct swap_options *options)
 		.pool = { .data = ARENA_INIT, .table = ARENA_INIT },
 		.bufs = { .pages = ARENA_INIT },
 		.hash = { .arena = ARENA_INIT },
+		.segs = SEGS_INIT,
 	};
 	list_init(&s->apps);
 	lock_init(&s->apps_lock, LOCK_RANK_APPS, "apps");
@@ -89,6 +90,7 @@ struct swap *swap_free(struct swap *s)
 	if (!s)
 		return NULL;
 	ASSERT(list_is_empty(&s->apps));
+	segs_deinit(&s->segs);
 	hash_deinit(&s->hash);
 	bufs_deinit(&s->bufs);
 	pool_deinit(&s->pool);
@@ -154,13 +156,23 @@ void swap_app_stats_get(struct swap_app *app, struct swap_app_stats *ret)
 		.n_filled = load_relaxed(&f->n_filled),
 		.n_raw = load_relaxed(&f->n_raw),
 		.n_zstd = load_relaxed(&f->n_zstd),
+		.n_file = load_relaxed(&f->n_file),
 		.n_kept = load_relaxed(&f->n_kept),
+		.n_file_kept = load_relaxed(&f->n_file_kept),
 		.stored_bytes = load_relaxed(&f->stored_bytes),
 		.kept_bytes = load_relaxed(&f->kept_bytes),
+		.file_bytes = load_relaxed(&f->file_bytes),
 		.n_put = load_relaxed(&f->n_put),
 		.n_put_unchanged = load_relaxed(&f->n_put_unchanged),
 		.n_load = load_relaxed(&f->n_load),
+		.n_load_file = load_relaxed(&f->n_load_file),
 		.n_lost = load_relaxed(&f->n_lost),
+		.n_writeback = load_relaxed(&f->n_writeback),
+		.writeback_bytes = load_relaxed(&f->writeback_bytes),
+		.n_writeback_warm = load_relaxed(&f->n_writeback_warm),
+		.n_writeback_busy = load_relaxed(&f->n_writeback_busy),
+		.n_writeback_full = load_relaxed(&f->n_writeback_full),
+		.n_rehomed = load_relaxed(&f->n_rehomed),
 		.compressed_in_bytes = load_relaxed(&f->compressed_in_bytes),
 		.compressed_out_bytes = load_relaxed(&f->compressed_out_bytes),
 	};

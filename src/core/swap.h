@@ -83,6 +83,7 @@ enum {
 	SWAP_E_GONE,	 /* the slot or its entry changed before the pin was had */
 	SWAP_E_FULL,	 /* no slot or no room; nothing was changed */
 	SWAP_E_BETTER,	 /* nothing to gain */
+	SWAP_E_ON_FILE,	 /* the bytes have to be read first: swap_file_extent() */
 };
 
 /*
@@ -145,7 +146,8 @@ int swap_compress(struct swap *s, struct slot_id id, struct stage_buf *buf, uint
  * The page of the slot, PAGE_BYTES, into @dst; its hash has been checked. Changes nothing.
  * pre: pinned by the caller with SWAP_PIN_LOAD.
  * Return: 0; SWAP_E_EMPTY (a kept copy is not to be loaded either: the page may have been written);
- * SWAP_E_LOST (@dst is undefined). @ret_use may be NULL.
+ * SWAP_E_LOST (@dst is undefined); SWAP_E_ON_FILE (go on with swap_file_extent(), pinned as it is).
+ * @ret_use may be NULL.
  */
 int swap_load(struct swap *s, struct slot_id id, void *dst, struct codec_ctx *ctx,
 	      struct swap_use *ret_use);
@@ -166,7 +168,7 @@ bool swap_load_end(struct swap *s, struct slot_id id, enum swap_load_end end);
 
 /* ---- upkeep, by background threads ---------------------------------------------------------- */
 
-/* Free kept copies of @app, oldest first, until at least @n_bytes are free. Return: bytes freed. */
+/* Free kept copies in the pool, oldest first, until at least @n_bytes are free. Return: bytes freed. */
 uint64_t swap_drop_kept(struct swap_app *app, uint64_t n_bytes);
 /*
  * Recompress up to @n_pages of the coldest LZ4 entries of @app with zstd. Return: pages looked at;
@@ -182,18 +184,28 @@ uint64_t swap_compact(struct swap *s, uint64_t n_bytes);
 /* ---- figures -------------------------------------------------------------------------------- */
 
 struct swap_app_stats {
-	uint64_t n_pages;	  /* entries, kept ones not included */
-	uint64_t n_staged;	  /* of these: still raw in a buffer */
-	uint64_t n_filled;	  /* of these: same-filled, no bytes */
-	uint64_t n_raw;		  /* of these: incompressible, stored as they are */
-	uint64_t n_zstd;	  /* of these: zstd */
-	uint64_t n_kept;	  /* clean copies of pages that are present in the program */
-	uint64_t stored_bytes;	  /* compressed bytes of all entries but the kept ones */
-	uint64_t kept_bytes;	  /* compressed bytes of kept ones */
-	uint64_t n_put;		  /* counters from here on, since the start */
+	uint64_t n_pages;      /* entries, kept ones not included */
+	uint64_t n_staged;     /* of these: still raw in a buffer */
+	uint64_t n_filled;     /* of these: same-filled, no bytes */
+	uint64_t n_raw;	       /* of these: incompressible, stored as they are */
+	uint64_t n_zstd;       /* of these: zstd */
+	uint64_t n_file;       /* of these: on file */
+	uint64_t n_kept;       /* clean copies of pages that are present in the program */
+	uint64_t n_file_kept;  /* of these: on file */
+	uint64_t stored_bytes; /* compressed bytes in the pool, of all entries but the kept ones */
+	uint64_t kept_bytes;   /* compressed bytes in the pool of kept ones */
+	uint64_t file_bytes;   /* compressed bytes on file, kept ones included */
+	uint64_t n_put;	       /* counters from here on, since the start */
 	uint64_t n_put_unchanged; /* kept copy used again, nothing compressed */
 	uint64_t n_load;
-	uint64_t n_lost;	       /* pages whose bytes failed their hash */
+	uint64_t n_load_file;	   /* of these: read from the file */
+	uint64_t n_lost;	   /* pages whose bytes failed their hash, or could not be read */
+	uint64_t n_writeback;	   /* pages moved from the pool to the file */
+	uint64_t writeback_bytes;  /* compressed */
+	uint64_t n_writeback_warm; /* sweeps ended because a load was met */
+	uint64_t n_writeback_busy; /* pages passed over: pinned, gone, or not in the pool */
+	uint64_t n_writeback_full; /* sweeps ended because no buffer or segment was free */
+	uint64_t n_rehomed;	   /* pages moved back from the file into the pool */
 	uint64_t compressed_in_bytes;  /* bytes given to a codec by swap_compress() */
 	uint64_t compressed_out_bytes; /* what they became (raw included) */
 };
