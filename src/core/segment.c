@@ -174,6 +174,10 @@ int segs_init(struct segs *t, const struct segs_options *options)
 	t->n_bufs = options->n_bufs;
 	t->user = options->user;
 	t->on_work = options->on_work;
+	for (i = 0; i < t->n_bufs; i++)
+		t->bufs[i].next_free = i + 1 < t->n_bufs ? i + 2 : 0;
+	t->free_buf = 1;
+	t->n_bufs_free = t->n_bufs;
 	r = segs_init_arenas(t, options);
 	if (!r)
 		r = seal_init(&t->seal, options->encrypt);
@@ -183,10 +187,7 @@ int segs_init(struct segs *t, const struct segs_options *options)
 		t->bufs[i].bytes = arena_at(&t->data, (size_t)i * t->segment_bytes);
 		t->bufs[i].refs = arena_at(&t->ref_data, (size_t)i * segment_refs_room(t) *
 								 sizeof(struct segment_ref));
-		t->bufs[i].next_free = i + 1 < t->n_bufs ? i + 2 : 0;
 	}
-	t->free_buf = 1;
-	t->n_bufs_free = t->n_bufs;
 	return 0;
 }
 

@@ -74,7 +74,7 @@ static int move_to_segment(struct clean *c, struct swap_app *app, uint32_t idx, 
 	return 0;
 }
 
-/* pre: the ref's slot is pinned. Return: 0: nothing is left of it here; SWAP_E_FULL; SWAP_E_LOST. */
+/* pre: the ref's slot is pinned. Return: 0: moved; SWAP_E_GONE: not here; SWAP_E_FULL; SWAP_E_LOST. */
 static int move_pinned(struct clean *c, const struct segment_ref *ref)
 {
 	struct slot_id id = { ref->slot };
@@ -87,14 +87,14 @@ static int move_pinned(struct clean *c, const struct segment_ref *ref)
 	const void *src;
 
 	if (!idx)
-		return 0;
+		return SWAP_E_GONE;
 	where = entry_where(entry_at(&c->s->entries, idx));
 	loc.v = ((uint64_t)c->segment << segs->unit_bits) + ref->unit;
 	if (!where.on_file || where_file_loc(where).v != loc.v)
-		return 0;
+		return SWAP_E_GONE;
 	if (where.kept) { /* the program has the page; not worth a move */
 		kept_erase(c->s, area, idx);
-		return 0;
+		return SWAP_E_GONE;
 	}
 	/* The segment is not used again while it has a live record: its number stays. */
 	place = (struct seal_place){ .seq = segment_at(segs, c->segment)->seq, .index = ref->unit };
@@ -128,8 +128,7 @@ static bool clean_refs(struct clean *c, const struct segment_ref *refs, uint32_t
 			return false;
 		if (r == SWAP_E_LOST)
 			c->is_damaged = true;
-		else
-			c->n_moved++;
+		c->n_moved += r == 0;
 	}
 	return true;
 }

@@ -5,6 +5,8 @@
  * One thread. The twin knows for each slot what content it must have, how many counts the test
  * owns, whether the test holds its pin and whether a clean copy may exist. After every operation the
  * outcome must be one the twin allows; every few hundred operations swap_check() walks the whole.
+ * The test plays the disk: writes are in flight for as long as it likes, end well or badly, and reads
+ * give back what was written or something else.
  *
  * Then the same with allocation number n failing, for every n until a run has no failure left: what
  * fails must fail as the contract says, and change nothing.
@@ -14,13 +16,18 @@
 
 #include "base/assert.h"
 #include "base/inject.h"
+#include "core/swap-file.h"
 #include "core/swap.h"
+#include "test-disk.h"
 #include "test-pages.h"
 
 enum {
 	N_SLOTS = 6000,
 	N_BUFS = 6,
 	N_TODO = 4096, /* compressions owed; old ones are tried again to be refused */
+	SEGMENT = 16 << 10,
+	N_SEGMENTS = 120, /* too few for all pages */
+	N_JOBS = 3,	  /* writes in flight */
 };
 
 enum twin_state { TWIN_NONE, TWIN_STORED, TWIN_KEPT, TWIN_EMPTY };
@@ -55,7 +62,11 @@ struct model {
 	uint32_t n_wakes; /* callbacks seen */
 	struct slot_id woken;
 	uint64_t n_full; /* refusals for want of room */
-	uint64_t n_done[16];
+	uint64_t n_lost; /* reads that were made to fail */
+	uint64_t n_cleaned;
+	struct test_disk disk;
+	struct swap_file_job jobs[N_JOBS];
+	uint32_t n_jobs;
 };
 
 static void on_unpinned(void *user, struct slot_id id)
@@ -188,6 +199,23 @@ static void op_compress(struct model *m)
 		m->todo[k] = m->todo[--m->n_todo];
 }
 
+/* Read a record wrong: it must be refused, and change nothing. */
+static void check_bad_read(struct model *m, struct twin *t, uint8_t *page)
+{
+	uint8_t record[PAGE_BYTES + 64];
+	struct swap_extent ext;
+	uint32_t bit;
+
+	if (swap_load(m->swap, t->id, page, m->ctx, NULL) != SWAP_E_ON_FILE)
+		return;
+	swap_file_extent(m->swap, t->id, &ext);
+	memcpy(record, m->disk.bytes + ext.offset, ext.n_bytes);
+	bit = rng_below(&m->rng, (ext.n_bytes - 15) * 8); /* padding is not covered */
+	record[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	ASSERT(swap_load_bytes(m->swap, t->id, record, page, m->ctx, NULL) == SWAP_E_LOST);
+	m->n_lost++;
+}
+
 static void check_load(struct model *m, struct twin *t)
 {
 	uint8_t page[PAGE_BYTES] __attribute__((aligned(8)));
@@ -196,7 +224,9 @@ static void check_load(struct model *m, struct twin *t)
 	int r;
 
 	memset(page, 0x5a, sizeof(page));
-	r = swap_load(m->swap, t->id, page, m->ctx, &use);
+	if (rng_below(&m->rng, 8) == 0)
+		check_bad_read(m, t, page);
+	r = test_disk_load(&m->disk, m->swap, t->id, page, m->ctx, &use);
 	if (t->state != TWIN_STORED) {
 		ASSERT(r == SWAP_E_EMPTY);
 		return;
@@ -302,8 +332,75 @@ static void op_drop_kept(struct model *m)
 	struct swap_app *app = m->app[rng_below(&m->rng, 2)];
 
 	swap_app_stats_get(app, &st);
-	bytes = swap_drop_kept(app, n_bytes);
-	ASSERT(bytes <= st.kept_bytes);
+	if (rng_below(&m->rng, 4)) {
+		bytes = swap_drop_kept(app, n_bytes);
+		ASSERT(bytes <= st.kept_bytes);
+	} else {
+		bytes = swap_file_drop_kept(app, n_bytes);
+		ASSERT(bytes <= st.file_bytes);
+	}
+}
+
+static void op_writeback(struct model *m)
+{
+	struct swap_app *app = m->app[rng_below(&m->rng, 2)];
+	enum swap_writeback_order order = (enum swap_writeback_order)rng_below(&m->rng, 3);
+	uint32_t n, n_pages = 1 + rng_below(&m->rng, 40);
+	struct swap_app_stats before, after;
+	int r;
+
+	swap_app_stats_get(app, &before);
+	r = swap_writeback(app, order, n_pages, &n);
+	swap_app_stats_get(app, &after);
+	ASSERT(r == 0 || r == SWAP_E_WARM || r == SWAP_E_FULL || r == SWAP_E_GONE);
+	ASSERT(n <= n_pages && (r == 0 || n < n_pages));
+	ASSERT(after.n_file == before.n_file + n);
+}
+
+static void end_write(struct model *m, uint32_t k)
+{
+	enum swap_file_result result = SWAP_FILE_OK;
+
+	if (rng_below(&m->rng, 64) == 0)
+		result = (enum swap_file_result)rng_below(&m->rng, 4);
+	/* Places are few. */
+	if (result == SWAP_FILE_BAD && m->disk.n_failed > N_SEGMENTS / 4)
+		result = SWAP_FILE_BROKEN;
+	test_disk_end(&m->disk, m->swap, &m->jobs[k], result);
+	m->jobs[k] = m->jobs[--m->n_jobs];
+}
+
+static void op_write(struct model *m)
+{
+	if (m->n_jobs < N_JOBS && rng_below(&m->rng, 2)) {
+		if (swap_file_write_begin(m->swap, &m->jobs[m->n_jobs]) == 0)
+			m->n_jobs++;
+	} else if (m->n_jobs) {
+		end_write(m, rng_below(&m->rng, m->n_jobs));
+	}
+}
+
+static void op_file_upkeep(struct model *m)
+{
+	uint32_t n = 0;
+
+	switch (rng_below(&m->rng, 8)) {
+	case 0:
+		swap_file_flush(m->swap);
+		break;
+	case 1:
+		swap_file_rehome(m->swap, m->ctx);
+		break;
+	case 2:
+		swap_file_may_grow(m->swap);
+		break;
+	case 3:
+		test_disk_punch(&m->disk, m->swap, rng_below(&m->rng, 2));
+		break;
+	default:
+		test_disk_clean(&m->disk, m->swap, 20 + rng_below(&m->rng, 80), m->ctx, &n);
+		m->n_cleaned += n;
+	}
 }
 
 static void op_upkeep(struct model *m)
@@ -319,9 +416,10 @@ static const struct {
 	op_fn *fn;
 	uint32_t weight;
 } ops[] = {
-	{ op_evict_new, 50 }, { op_evict_again, 30 }, { op_compress, 60 }, { op_load, 60 },
-	{ op_ref, 6 },	      { op_unref, 40 },	      { op_pin, 4 },	   { op_unpin, 3 },
-	{ op_drop_kept, 1 },  { op_upkeep, 2 },
+	{ op_evict_new, 50 },  { op_evict_again, 30 }, { op_compress, 60 }, { op_load, 60 },
+	{ op_ref, 6 },	       { op_unref, 40 },       { op_pin, 4 },	    { op_unpin, 3 },
+	{ op_drop_kept, 1 },   { op_upkeep, 2 },       { op_writeback, 6 }, { op_write, 12 },
+	{ op_file_upkeep, 2 },
 };
 
 static void model_step(struct model *m)
@@ -347,11 +445,20 @@ static int model_begin(struct model *m, uint64_t seed)
 		.on_unpinned = on_unpinned,
 		.on_buf_free = on_buf_free,
 	};
+	struct swap_file_options file = {
+		.max_bytes = SEGMENT * N_SEGMENTS,
+		.segment_bytes = SEGMENT,
+		.n_bufs = 5,
+		.encrypt = seed & 1,
+	};
 	int r;
 
 	memset(m, 0, sizeof(*m));
 	m->rng.v = seed;
+	test_disk_init(&m->disk, file.max_bytes);
 	r = swap_new(&m->swap, &options);
+	if (!r)
+		r = swap_file_attach(m->swap, &file);
 	if (!r)
 		r = swap_app_new(m->swap, &m->app[0]);
 	if (!r)
@@ -359,6 +466,23 @@ static int model_begin(struct model *m, uint64_t seed)
 	if (!r)
 		r = codec_ctx_new(&m->ctx);
 	return r;
+}
+
+/* Empty the file while all pages are there; nothing is pinned any more. */
+static void model_retire(struct model *m)
+{
+	struct swap_file_stats st;
+	uint32_t n;
+
+	while (m->n_jobs)
+		end_write(m, 0);
+	swap_file_retire(m->swap);
+	ASSERT(swap_file_rehome(m->swap, m->ctx) == 0);
+	while (test_disk_clean(&m->disk, m->swap, 0, m->ctx, &n))
+		;
+	swap_check(m->swap);
+	swap_file_stats_get(m->swap, &st);
+	ASSERT(st.n_live == 0 && st.live_bytes == 0 && st.n_used == 0);
 }
 
 /* Everything must come back: each page once more, then nothing may be left. */
@@ -375,6 +499,11 @@ static void model_end(struct model *m)
 			swap_unpin(m->swap, t->id);
 			expect_wake(m, t, t->id);
 		}
+	}
+	if (m->swap && m->ctx && rng_below(&m->rng, 2))
+		model_retire(m);
+	for (i = 0; m->swap && m->ctx && i < N_SLOTS; i++) {
+		t = &m->twin[i];
 		if (t->count && t->state == TWIN_STORED) {
 			ASSERT(swap_try_pin(m->swap, t->id, SWAP_PIN_LOAD) == 0);
 			check_load(m, t);
@@ -387,9 +516,15 @@ static void model_end(struct model *m)
 		swap_buf_put(m->swap, m->buf);
 	for (i = 0; i < 2 && m->app[i]; i++) {
 		swap_app_stats_get(m->app[i], &st);
-		ASSERT(st.n_pages == 0 && st.n_kept == 0 && st.n_lost == 0);
-		ASSERT(st.stored_bytes == 0 && st.kept_bytes == 0);
+		ASSERT(st.n_pages == 0 && st.n_kept == 0);
+		ASSERT(st.stored_bytes == 0 && st.kept_bytes == 0 && st.file_bytes == 0);
+		m->n_lost -= st.n_lost;
 	}
+	ASSERT(m->n_lost == 0);
+	while (m->n_jobs)
+		end_write(m, 0);
+	if (m->swap && m->ctx)
+		ASSERT(swap_file_rehome(m->swap, m->ctx) == 0);
 	if (m->swap) {
 		swap_check(m->swap);
 		swap_stats_get(m->swap, &all);
@@ -399,6 +534,7 @@ static void model_end(struct model *m)
 	m->app[1] = swap_app_free(m->app[1]);
 	m->ctx = codec_ctx_free(m->ctx);
 	m->swap = swap_free(m->swap);
+	test_disk_deinit(&m->disk);
 }
 
 static void run_random(struct model *m, uint64_t seed, uint64_t n_steps)
@@ -416,7 +552,12 @@ static void run_random(struct model *m, uint64_t seed, uint64_t n_steps)
 	printf("%" PRIu64 " steps: %" PRIu64 " stored, %" PRIu64 " unchanged, %" PRIu64
 	       " loaded, %" PRIu64 " kept now, %" PRIu64 " zstd now, %" PRIu64 " refused\n",
 	       n_steps, st.n_put, st.n_put_unchanged, st.n_load, st.n_kept, st.n_zstd, m->n_full);
-	ASSERT(n_steps < 100000 || (st.n_put_unchanged > 0 && st.n_zstd > 0));
+	printf("file: %" PRIu64 " pages written back, %" PRIu64 " read, %" PRIu64 " moved, %" PRIu64
+	       " taken back, %" PRIu64 " segments written, %" PRIu64 " failed\n",
+	       st.n_writeback, st.n_load_file, m->n_cleaned, st.n_rehomed, m->disk.n_written,
+	       m->disk.n_failed);
+	ASSERT(n_steps < 100000 ||
+	       (st.n_put_unchanged > 0 && st.n_zstd > 0 && m->n_cleaned > 0 && st.n_load_file > 0));
 	model_end(m);
 }
 
@@ -446,7 +587,9 @@ int main(void)
 	struct model *m = malloc(sizeof(*m));
 
 	ASSERT(m);
-	run_random(m, seed, test_env("USWAP_TEST_STEPS", 400000));
+	/* One of the two is enciphered. */
+	run_random(m, seed, test_env("USWAP_TEST_STEPS", 300000));
+	run_random(m, seed + 1, test_env("USWAP_TEST_STEPS", 300000));
 	run_inject(m, seed + 1, test_env("USWAP_TEST_INJECT_STEPS", 3000));
 	free(m);
 	return 0;

@@ -4,7 +4,9 @@
  *
  * Owners evict, load, keep, drop and hand counted slots to each other, as parent and child of a fork
  * do. Compressors, a recompressor, a compactor and a dropper of kept copies work on the same slots
- * without owning any. A page that comes back with another content, or a wake-up that is lost, ends
+ * without owning any. Two threads write back what they find cold, one plays the disk, which is too
+ * small, fails now and then and takes its time, one cleans; towards the end the file is retired under
+ * all of them. A page that comes back with another content, or a wake-up that is lost, ends
  * the test at once; at the end nothing may be left.
  */
 #include <pthread.h>
@@ -15,7 +17,9 @@
 #include "base/assert.h"
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "core/swap-file.h"
 #include "core/swap.h"
+#include "test-disk.h"
 #include "test-pages.h"
 
 enum {
@@ -28,6 +32,10 @@ enum {
 	N_WAKES = 1 << 16,
 	WAKE_TIMEOUT_S = 30,
 	EXIT_EVERY = 10000, /* steps between two exits of an owner's program */
+	SEGMENT = 16 << 10,
+	N_SEGMENTS = 250, /* too few for all pages */
+	N_JOBS = 3,	  /* writes in flight */
+	N_FILE_THREADS = 4,
 };
 
 enum page_state { PAGE_NONE, PAGE_STORED, PAGE_KEPT };
@@ -67,7 +75,10 @@ struct owner {
 static struct swap *the_swap;
 static struct swap_app *apps[2];
 static struct owner owners[N_OWNERS];
+static struct test_disk disk;
 static uint64_t n_steps;
+static _Atomic bool is_retiring;
+static _Atomic uint64_t n_cleaned;
 static _Atomic uint32_t n_running;	/* owners still at work */
 static _Atomic uint32_t wakes[N_WAKES]; /* callbacks per slot id, modulo */
 static pthread_mutex_t queue_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -132,7 +143,7 @@ static bool load_page(struct owner *o, struct slot_id id, uint64_t seed, enum sw
 	uint8_t bytes[PAGE_BYTES] __attribute__((aligned(8)));
 
 	pin_wait(o, id);
-	ASSERT(swap_load(the_swap, id, bytes, o->ctx, NULL) == 0);
+	ASSERT(test_disk_load(&disk, the_swap, id, bytes, o->ctx, NULL) == 0);
 	ASSERT(page_is(bytes, seed));
 	o->n_loaded++;
 	return swap_load_end(the_swap, id, end);
@@ -263,6 +274,8 @@ static void *owner_main(void *arg)
 		owner_step(o);
 		if (i % EXIT_EVERY == EXIT_EVERY - 1)
 			do_exit(o);
+		if (i == n_steps / 8 * 7 && !exchange_acq_rel(&is_retiring, true))
+			swap_file_retire(the_swap);
 	}
 	fetch_sub_acq_rel(&n_running, 1);
 	return NULL;
@@ -319,6 +332,84 @@ static void *upkeep_main(void *arg)
 	return NULL;
 }
 
+static void *writeback_main(void *arg)
+{
+	struct rng rng = { (uintptr_t)arg };
+	uint32_t n;
+
+	while (load_acquire(&n_running)) {
+		swap_writeback(apps[rng_below(&rng, 2)],
+			       (enum swap_writeback_order)rng_below(&rng, 3),
+			       1 + rng_below(&rng, 64), &n);
+		if (n == 0)
+			sched_yield();
+		if (rng_below(&rng, 64) == 0)
+			swap_file_drop_kept(apps[rng_below(&rng, 2)], 1 + rng_below(&rng, 30000));
+	}
+	return NULL;
+}
+
+static enum swap_file_result disk_result(struct rng *rng)
+{
+	enum swap_file_result result = SWAP_FILE_OK;
+
+	if (rng_below(rng, 100) == 0)
+		result = (enum swap_file_result)rng_below(rng, 4);
+	/* Places are few. */
+	if (result == SWAP_FILE_BAD && disk.n_failed > N_SEGMENTS / 4)
+		result = SWAP_FILE_BROKEN;
+	return result;
+}
+
+static void *disk_main(void *arg)
+{
+	struct rng rng = { (uintptr_t)arg };
+	struct swap_file_job jobs[N_JOBS];
+	uint32_t n_jobs = 0, k;
+	struct codec_ctx *ctx;
+
+	ASSERT(codec_ctx_new(&ctx) == 0);
+	while (load_acquire(&n_running) || n_jobs > 0) {
+		if (n_jobs < N_JOBS && swap_file_write_begin(the_swap, &jobs[n_jobs]) == 0)
+			n_jobs++;
+		if (n_jobs > 0 && rng_below(&rng, 2)) {
+			k = rng_below(&rng, n_jobs);
+			test_disk_end(&disk, the_swap, &jobs[k], disk_result(&rng));
+			jobs[k] = jobs[--n_jobs];
+		}
+		swap_file_rehome(the_swap, ctx);
+		if (rng_below(&rng, 50) == 0)
+			swap_file_flush(the_swap);
+		if (rng_below(&rng, 50) == 0)
+			swap_file_may_grow(the_swap);
+		if (n_jobs == 0)
+			sched_yield();
+	}
+	codec_ctx_free(ctx);
+	return NULL;
+}
+
+static void *cleaner_main(void *arg)
+{
+	struct rng rng = { (uintptr_t)arg };
+	struct swap_file_stats st;
+	struct codec_ctx *ctx;
+	uint32_t n;
+
+	ASSERT(codec_ctx_new(&ctx) == 0);
+	while (load_acquire(&n_running)) {
+		n = 0;
+		if (!test_disk_clean(&disk, the_swap, 30 + rng_below(&rng, 60), ctx, &n))
+			sched_yield();
+		fetch_add_relaxed(&n_cleaned, n);
+		if (rng_below(&rng, 8) == 0)
+			test_disk_punch(&disk, the_swap, rng_below(&rng, 4));
+		swap_file_stats_get(the_swap, &st);
+	}
+	codec_ctx_free(ctx);
+	return NULL;
+}
+
 static void begin(uint64_t seed)
 {
 	struct swap_options options = {
@@ -328,9 +419,17 @@ static void begin(uint64_t seed)
 		.allow_unlocked_memory = true,
 		.on_unpinned = on_unpinned,
 	};
+	struct swap_file_options file = {
+		.max_bytes = SEGMENT * N_SEGMENTS,
+		.segment_bytes = SEGMENT,
+		.n_bufs = 6,
+		.encrypt = seed & 1,
+	};
 	uint32_t i;
 
+	test_disk_init(&disk, file.max_bytes);
 	ASSERT(swap_new(&the_swap, &options) == 0);
+	ASSERT(swap_file_attach(the_swap, &file) == 0);
 	ASSERT(swap_app_new(the_swap, &apps[0]) == 0);
 	ASSERT(swap_app_new(the_swap, &apps[1]) == 0);
 	for (i = 0; i < N_OWNERS; i++) {
@@ -358,12 +457,33 @@ static void end_owner(struct owner *o)
 	codec_ctx_free(o->ctx);
 }
 
+/* Nobody holds a pin any more: the file must become empty. */
+static void end_file(void)
+{
+	struct swap_file_stats st;
+	struct codec_ctx *ctx;
+	uint32_t n;
+
+	ASSERT(codec_ctx_new(&ctx) == 0);
+	swap_file_retire(the_swap);
+	ASSERT(swap_file_rehome(the_swap, ctx) == 0);
+	swap_check(the_swap);
+	while (test_disk_clean(&disk, the_swap, 0, ctx, &n))
+		;
+	codec_ctx_free(ctx);
+	swap_file_stats_get(the_swap, &st);
+	ASSERT(st.n_live == 0 && st.n_used == 0);
+	printf("file: %" PRIu64 " segments written, %" PRIu64 " failed, %" PRIu64 " pages moved\n",
+	       disk.n_written, disk.n_failed, load_acquire(&n_cleaned));
+}
+
 static void end(void)
 {
 	struct swap_app_stats st;
 	struct swap_stats all;
 	uint32_t i;
 
+	end_file();
 	swap_check(the_swap);
 	for (i = 0; i < N_OWNERS; i++)
 		end_owner(&owners[i]);
@@ -373,16 +493,23 @@ static void end(void)
 	for (i = 0; i < 2; i++) {
 		swap_app_stats_get(apps[i], &st);
 		ASSERT(st.n_pages == 0 && st.n_kept == 0 && st.n_lost == 0);
-		printf("app %u: %" PRIu64 " stored, %" PRIu64 " unchanged, %" PRIu64 " loaded\n", i,
-		       st.n_put, st.n_put_unchanged, st.n_load);
+		printf("app %u: %" PRIu64 " stored, %" PRIu64 " unchanged, %" PRIu64
+		       " loaded, %" PRIu64 " written back, %" PRIu64 " read, %" PRIu64
+		       " taken back\n",
+		       i, st.n_put, st.n_put_unchanged, st.n_load, st.n_writeback, st.n_load_file,
+		       st.n_rehomed);
+		ASSERT(n_steps < 100000 || (st.n_writeback > 0 && st.n_load_file > 0));
 		swap_app_free(apps[i]);
 	}
 	swap_free(the_swap);
+	test_disk_deinit(&disk);
 }
 
 int main(void)
 {
-	pthread_t compressors[N_COMPRESSORS], upkeep[2];
+	static void *(*const file_mains[N_FILE_THREADS])(void *) = { writeback_main, writeback_main,
+								     disk_main, cleaner_main };
+	pthread_t compressors[N_COMPRESSORS], upkeep[2], file_threads[N_FILE_THREADS];
 	uint64_t seed = test_seed(), n_parked = 0;
 	uint32_t i;
 
@@ -394,6 +521,9 @@ int main(void)
 			       (void *)(uintptr_t)(seed + 99));
 	for (i = 0; i < 2; i++)
 		pthread_create(&upkeep[i], NULL, upkeep_main, NULL);
+	for (i = 0; i < N_FILE_THREADS; i++)
+		pthread_create(&file_threads[i], NULL, file_mains[i],
+			       (void *)(uintptr_t)(seed + i));
 	for (i = 0; i < N_OWNERS; i++)
 		pthread_create(&owners[i].thread, NULL, owner_main, &owners[i]);
 	for (i = 0; i < N_OWNERS; i++)
@@ -402,6 +532,8 @@ int main(void)
 		pthread_join(compressors[i], NULL);
 	for (i = 0; i < 2; i++)
 		pthread_join(upkeep[i], NULL);
+	for (i = 0; i < N_FILE_THREADS; i++)
+		pthread_join(file_threads[i], NULL);
 	for (i = 0; i < N_OWNERS; i++)
 		n_parked += owners[i].n_parked;
 	printf("%" PRIu64 " faults parked\n", n_parked);
