@@ -69,6 +69,11 @@ struct swap_extent {
 /* pre: swap_load() said SWAP_E_ON_FILE, and the pin is still held: it keeps the bytes there. */
 void swap_file_extent(struct swap *s, struct slot_id id, struct swap_extent *ret_extent);
 /*
+ * True, with the extent, if the page has to be read; else swap_load() has it in memory, or it is lost.
+ * The answer stays true under the pin; the other one may become old. pre: pinned with SWAP_PIN_LOAD.
+ */
+bool swap_file_needs_read(struct swap *s, struct slot_id id, struct swap_extent *ret_extent);
+/*
  * What swap_load() does, with the bytes of the extent as they were read.
  * pre: as swap_file_extent(). Return: 0; SWAP_E_LOST.
  */

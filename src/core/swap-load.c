@@ -129,6 +129,22 @@ int swap_load(struct swap *s, struct slot_id id, void *dst, struct codec_ctx *ct
 	return r;
 }
 
+bool swap_file_needs_read(struct swap *s, struct slot_id id, struct swap_extent *ret_extent)
+{
+	struct entry *e = load_entry(s, area_of(&s->areas, id), id);
+	struct segment_view view;
+	struct segment_loc loc;
+
+	if (!e || !entry_where(e).on_file)
+		return false;
+	loc = where_file_loc(entry_where(e));
+	segment_view_begin(&s->segs, loc, &view);
+	ret_extent->offset = view.offset;
+	ret_extent->n_bytes = record_bytes(&s->segs.seal, entry_where(e).len);
+	segment_view_end(&s->segs, loc, &view);
+	return !view.record;
+}
+
 void swap_file_extent(struct swap *s, struct slot_id id, struct swap_extent *ret_extent)
 {
 	struct entry *e = load_entry(s, area_of(&s->areas, id), id);

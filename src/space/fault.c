@@ -19,7 +19,6 @@
 #include "space/space-impl.h"
 
 #define ZERO_WINDOW_START 4u
-#define CREDIT_ASKED 1u /* passes of the hand that a page asked for survives */
 
 static void fault_latency(struct space *sp, const struct waiting_fault *f)
 {
@@ -48,7 +47,7 @@ void fault_wait(struct space *sp, const struct waiting_fault *f)
 	sp->waiting[sp->n_waiting++] = *f;
 }
 
-static void fault_wait_for(struct space *sp, const struct waiting_fault *f, enum wait_why why)
+void fault_wait_for(struct space *sp, const struct waiting_fault *f, enum wait_why why)
 {
 	struct waiting_fault w = *f;
 
@@ -56,11 +55,7 @@ static void fault_wait_for(struct space *sp, const struct waiting_fault *f, enum
 	fault_wait(sp, &w);
 }
 
-/*
- * What an ioctl that installed nothing at @addr means. Return: 0 the fault is answered or waits;
- * SPACE_E_DEAD; -EEXIST for the caller to finish.
- */
-static int fault_refused(struct space *sp, const struct waiting_fault *f, int err)
+int fault_refused(struct space *sp, const struct waiting_fault *f, int err)
 {
 	switch (err) {
 	case -EAGAIN:
@@ -117,12 +112,7 @@ static uint32_t zero_window(struct space *sp, uint64_t addr)
 	return n;
 }
 
-/*
- * Room under the limit for @n pages at once? A program that allocates faster than pages can leave
- * waits here; what is already out of the program is always let in, page by page, so that every
- * program makes progress.
- */
-static bool room_for(const struct space_group *g, uint32_t n)
+bool room_for(const struct space_group *g, uint32_t n)
 {
 	return g->limit_off || g->room_pages >= (int64_t)n;
 }
@@ -185,212 +175,6 @@ static int fault_zero(struct space *sp, const struct waiting_fault *f)
 	return 0;
 }
 
-/* The bytes of the page are lost: the program gets SIGBUS there and nowhere else (R7). */
-static int fault_poison(struct space *sp, const struct waiting_fault *f, struct page_leaf *leaf)
-{
-	uint32_t i = page_in_leaf(f->addr);
-	int r = sp->mem->ops->poison(sp->mem, f->addr, PAGE_BYTES);
-
-	if (r && r != -EEXIST) {
-		r = fault_refused(sp, f, r);
-		return r == -EEXIST ? 0 : r;
-	}
-	swap_slot_unref(sp->group->swap, page_take_slot(&sp->map, leaf, i));
-	space_page_arrived(sp, leaf, i, 0, 0);
-	leaf->state[i] |= PAGE_STUCK;
-	sp->group->stats.n_poisoned++;
-	sp->group->stats.n_faults++;
-	return 0;
-}
-
-/* A page that came back soon after its eviction is hot: it survives more passes of the hand. */
-static uint8_t level_after(const struct space_group *g, const struct swap_use *use)
-{
-	uint32_t distance = g->evict_seq - use->evict_seq;
-
-	if (distance < g->n_resident)
-		return use->level < 3 ? (uint8_t)(use->level + 1) : 3;
-	return use->level ? (uint8_t)(use->level - 1) : 0;
-}
-
-struct load_run {
-	struct slot_id slot[AHEAD_MAX_PAGES];
-	uint8_t level[AHEAD_MAX_PAGES];
-	uint32_t n;
-};
-
-static uint64_t ahead_addr(const struct ahead *plan, uint32_t k)
-{
-	return plan->start + (uint64_t)((int64_t)k * plan->stride) * PAGE_BYTES;
-}
-
-/*
- * Pin and decompress the pages of @plan into the scratch pages; the slot at @faulting is pinned
- * already. Stops at the first page that cannot be had; the run around the fault is what counts.
- * Return: 0; SWAP_E_LOST, SWAP_E_EMPTY for the faulting page itself.
- */
-static int load_collect(struct space *sp, struct ahead *plan, uint64_t faulting,
-			struct load_run *run)
-{
-	struct space_group *g = sp->group;
-	uint32_t first = 0;
-	uint32_t k;
-
-	run->n = 0;
-	for (k = 0; k < plan->n; k++) {
-		uint64_t addr = ahead_addr(plan, k);
-		struct page_leaf *leaf = page_map_find(&sp->map, addr);
-		struct slot_id id = { leaf->slot[page_in_leaf(addr)] };
-		struct swap_use use;
-		int r = 0;
-
-		if (addr != faulting)
-			r = swap_try_pin(g->swap, id, SWAP_PIN_LOAD);
-		if (!r) {
-			r = swap_load(g->swap, id, g->scratch + (size_t)run->n * PAGE_BYTES,
-				      g->codec, &use);
-			if (r && addr == faulting)
-				goto abort;
-			if (r)
-				swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
-		}
-		if (!r) {
-			run->slot[run->n] = id;
-			run->level[run->n++] = addr == faulting ? level_after(g, &use) : use.level;
-			continue;
-		}
-		if (addr > faulting)
-			break;
-		while (run->n) /* a gap before the fault: begin again after it */
-			swap_load_end(g->swap, run->slot[--run->n], SWAP_LOAD_ABORT);
-		first = k + 1;
-		continue;
-abort:
-		while (run->n)
-			swap_load_end(g->swap, run->slot[--run->n], SWAP_LOAD_ABORT);
-		return r;
-	}
-	plan->start = ahead_addr(plan, first);
-	plan->n = run->n;
-	return 0;
-}
-
-/* Page @k of the run is in the program now. */
-static void load_arrived(struct space *sp, uint64_t addr, struct slot_id id, uint8_t level)
-{
-	struct space_group *g = sp->group;
-	struct page_leaf *leaf = page_map_find(&sp->map, addr);
-	uint32_t i = page_in_leaf(addr);
-	enum swap_load_end end = g->keep_clean && !sp->homing ? SWAP_LOAD_KEEP : SWAP_LOAD_ERASE;
-
-	ASSERT(leaf && leaf->slot[i] == id.v);
-	if (!swap_load_end(g->swap, id, end))
-		(void)page_take_slot(&sp->map, leaf, i); /* its count is gone already */
-	space_page_arrived(sp, leaf, i, (uint8_t)(CREDIT_ASKED + 2 * level), level);
-}
-
-/* One ioctl for a dense run, one per page for a strided one. Return: pages installed. */
-static uint32_t load_install(struct space *sp, const struct ahead *plan, int *ret_err)
-{
-	const uint8_t *scratch = sp->group->scratch;
-	uint64_t done = 0;
-	uint32_t k;
-
-	*ret_err = 0;
-	if (plan->stride == 1) {
-		*ret_err = sp->mem->ops->copy(sp->mem, plan->start, scratch,
-					      (uint64_t)plan->n * PAGE_BYTES, &done);
-		return (uint32_t)(done / PAGE_BYTES);
-	}
-	for (k = 0; k < plan->n; k++) {
-		*ret_err = sp->mem->ops->copy(sp->mem, ahead_addr(plan, k),
-					      scratch + (size_t)k * PAGE_BYTES, PAGE_BYTES, &done);
-		if (done != PAGE_BYTES)
-			break;
-	}
-	return k;
-}
-
-/* The page is in the program though the map has a slot for it: the slot is stale (R5). */
-static void load_stale(struct space *sp, uint64_t addr)
-{
-	struct page_leaf *leaf = page_map_find(&sp->map, addr);
-
-	swap_slot_unref(sp->group->swap, page_take_slot(&sp->map, leaf, page_in_leaf(addr)));
-	sp->n_unknown++;
-}
-
-static int fault_load(struct space *sp, const struct waiting_fault *f, struct page_leaf *leaf)
-{
-	struct space_group *g = sp->group;
-	struct slot_id id = { leaf->slot[page_in_leaf(f->addr)] };
-	struct waiting_fault again = *f;
-	struct ahead plan = { f->addr, 1, 1 };
-	struct load_run run;
-	uint32_t k, n_done;
-	bool answered = false;
-	int r;
-
-	if (!room_for(g, 1) && !sp->homing) {
-		g->stats.n_delayed++;
-		fault_wait_for(sp, f, WAIT_ROOM);
-		return 0;
-	}
-	again.why = WAIT_PIN;
-	again.slot = id;
-	r = swap_pin_or_park(g->swap, id, SWAP_PIN_LOAD);
-	if (r) {
-		ASSERT(r == SWAP_E_PARKED);
-		g->stats.n_parked++;
-		fault_wait(sp, &again);
-		return 0;
-	}
-	if (g->readahead && !sp->homing)
-		readahead_plan(sp, f->addr, &plan);
-	if (plan.n > 1 && !room_for(g, 2 * plan.n) && plan.start != f->addr)
-		plan = (struct ahead){ f->addr, 1, 1 };
-	while (plan.n > 1 && !room_for(g, 2 * plan.n))
-		plan.n /= 2;
-	r = load_collect(sp, &plan, f->addr, &run);
-	if (r) {
-		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
-		return fault_poison(sp, f, leaf);
-	}
-
-	n_done = load_install(sp, &plan, &r);
-	for (k = 0; k < n_done; k++) {
-		uint64_t addr = ahead_addr(&plan, k);
-
-		answered |= addr == f->addr;
-		load_arrived(sp, addr, run.slot[k], run.level[k]);
-	}
-	for (; k < run.n; k++)
-		swap_load_end(g->swap, run.slot[k], SWAP_LOAD_ABORT);
-	g->room_pages -= n_done;
-	if (answered) {
-		readahead_done(sp, f->addr, &plan, n_done);
-		g->stats.n_ahead += n_done - 1;
-		g->stats.n_load_faults++;
-		g->stats.n_faults++;
-		fault_latency(sp, f);
-		return 0;
-	}
-	if (r == -EEXIST && n_done < plan.n && ahead_addr(&plan, n_done) != f->addr) {
-		/* a neighbour is there already: not what this fault is about */
-		load_stale(sp, ahead_addr(&plan, n_done));
-		r = -EAGAIN;
-	}
-	if (plan.n > 1 && r != -ESRCH && r != -EEXIST)
-		r = -EAGAIN; /* the run crosses the end of a mapping: retry for this page alone */
-	if (plan.n > 1)
-		readahead_done(sp, f->addr, &plan, 0);
-	r = fault_refused(sp, f, r);
-	if (r != -EEXIST)
-		return r;
-	load_stale(sp, f->addr);
-	return 0;
-}
-
 static int fault_answer(struct space *sp, const struct waiting_fault *f)
 {
 	struct page_leaf *leaf = page_map_find(&sp->map, f->addr);
@@ -423,7 +207,7 @@ static int fault_answer(struct space *sp, const struct waiting_fault *f)
 		return 0;
 	}
 	if (leaf && leaf->slot[i] && !(leaf->state[i] & PAGE_PRESENT))
-		return fault_load(sp, f, leaf);
+		return load_begin(sp, f, (struct slot_id){ leaf->slot[i] });
 	/* Also what is PRESENT for all we know: EEXIST wakes a fault that was answered with
 	 * another thread's, and a page that was emptied without an event reads as zero. */
 	return fault_zero(sp, f);
@@ -463,6 +247,9 @@ int space_retry(struct space *sp, struct slot_id id)
 		return 0;
 	if (sp->gate != GATE_SHUT)
 		(void)event_settle(sp);
+	r = id.v ? 0 : load_file_retry(sp);
+	if (r)
+		return r;
 	/* what waits again goes to the end: every fault is looked at once */
 	for (i = 0; i < n;) {
 		struct waiting_fault f = sp->waiting[i];
@@ -486,9 +273,12 @@ bool space_has_retry(const struct space *sp)
 {
 	uint32_t i;
 
+	if (sp->n_ready)
+		return true;
 	for (i = 0; i < sp->n_waiting; i++)
 		if (sp->waiting[i].why == WAIT_RETRY || sp->waiting[i].why == WAIT_ROOM ||
-		    (sp->waiting[i].why == WAIT_DETACH && sp->gate != GATE_SHUT))
+		    (sp->waiting[i].why == WAIT_DETACH && sp->gate != GATE_SHUT) ||
+		    (sp->waiting[i].why == WAIT_LOADS && !list_is_empty(&sp->group->loads_free)))
 			return true;
 	return false;
 }

@@ -16,6 +16,7 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 	struct space_group *g = sp->group;
 	uint32_t i = page_in_leaf(addr);
 	struct slot_id id = { leaf->slot[i] };
+	struct swap_extent extent;
 	uint64_t done = 0;
 	int r;
 
@@ -23,6 +24,10 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 		return true;
 	if (leaf->state[i] & PAGE_DETACH || swap_try_pin(g->swap, id, SWAP_PIN_LOAD))
 		return false;
+	if (g->host->read && swap_file_needs_read(g->swap, id, &extent)) {
+		load_file_home(sp, addr);
+		return false;
+	}
 	r = swap_load(g->swap, id, g->scratch, g->codec, NULL);
 	if (r) { /* lost: poisoned, here as anywhere (R7) */
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);

@@ -30,16 +30,62 @@ int event_settle(struct space *sp);
 /* Forget all pages of @range: slots dropped, residency cleared. */
 void event_forget(struct space *sp, struct urange range);
 
+#define CREDIT_ASKED 1u /* passes of the hand that a page asked for survives */
+
 /* fault.c: Return: 0; SPACE_E_DEAD */
 int fault_serve(struct space *sp, const struct mem_event *ev);
 void fault_wait(struct space *sp, const struct waiting_fault *f);
+void fault_wait_for(struct space *sp, const struct waiting_fault *f, enum wait_why why);
+/*
+ * What the error @err of an ioctl that installed nothing at @f means. Return: 0 the fault is answered
+ * or waits; SPACE_E_DEAD; -EEXIST for the caller to finish.
+ */
+int fault_refused(struct space *sp, const struct waiting_fault *f, int err);
+/*
+ * Room under the limit for @n pages at once? A program that allocates faster than pages can leave
+ * waits here; what is already out of the program is always let in, page by page, so that every
+ * program makes progress.
+ */
+bool room_for(const struct space_group *g, uint32_t n);
 
-/* What the program waits for at one address, and how many pages may go with it. */
-struct ahead {
-	uint64_t start; /* address of the first page */
-	uint32_t n;	/* pages, 1.. ; the faulting one is among them */
-	int32_t stride; /* pages between them: 1, or the stream's */
+static inline uint64_t ahead_addr(const struct ahead *plan, uint32_t k)
+{
+	return plan->start + (uint64_t)((int64_t)k * plan->stride) * PAGE_BYTES;
+}
+
+/* load.c: pages of a plan, pinned, their bytes in the scratch pages in this order. */
+struct load_run {
+	struct slot_id slot[AHEAD_MAX_PAGES];
+	uint8_t level[AHEAD_MAX_PAGES];
+	uint32_t n;
 };
+enum {
+	LOAD_E_AGAIN = 2, /* events are unread; nothing was changed */
+};
+/* The slot of an evicted page, @id, has to come back to where @f waits. Return: 0; SPACE_E_DEAD. */
+int load_begin(struct space *sp, const struct waiting_fault *f, struct slot_id id);
+/*
+ * Install @run, the pages of @plan, and end the loads. @f NULL: nobody waits for them. Return: 0; SPACE_E_DEAD; LOAD_E_AGAIN, only
+ * if @from_file: the pins stay with the caller.
+ */
+int load_finish(struct space *sp, const struct waiting_fault *f, const struct ahead *plan,
+		const struct load_run *run, bool from_file);
+int load_poison(struct space *sp,
+		const struct waiting_fault *f); /* pre: the map has a slot there */
+uint8_t load_level(const struct space_group *g, const struct swap_use *use);
+
+/* load-file.c */
+int load_file_init(struct space_group *g);
+void load_file_deinit(struct space_group *g);
+/*
+ * Read the pages of @plan that lie in the file. pre: the slot at f->addr is pinned; the pin is consumed.
+ * Return: 0; SPACE_E_DEAD.
+ */
+int load_file_begin(struct space *sp, const struct waiting_fault *f, const struct ahead *plan);
+/* Begin to bring the page at @addr home, and those behind it. pre: its slot is pinned; consumed. */
+void load_file_home(struct space *sp, uint64_t addr);
+int load_file_retry(struct space *sp);	    /* install what had to wait. Return: as above */
+void load_file_space_end(struct space *sp); /* what is read for it is not needed any more */
 /* readahead.c: what to install together with the evicted page at @addr */
 void readahead_plan(struct space *sp, uint64_t addr, struct ahead *ret);
 /* Tell the stream where the next fault is expected. */

@@ -46,6 +46,8 @@ int space_group_init(struct space_group *g, struct swap *swap, const struct spac
 	if (r)
 		goto fail;
 	r = page_map_arenas_init(&g->arenas, max_pages);
+	if (!r)
+		r = load_file_init(g);
 	if (r)
 		goto fail;
 	return 0;
@@ -61,6 +63,7 @@ fail:
 void space_group_deinit(struct space_group *g)
 {
 	ASSERT(list_is_empty(&g->spaces) && !g->n_jobs);
+	load_file_deinit(g);
 	page_map_arenas_deinit(&g->arenas);
 	swap_app_free(g->app);
 	codec_ctx_free(g->codec);
@@ -129,6 +132,7 @@ static void space_end(struct space *sp)
 	}
 	sp->n_victims = 0;
 	evict_unreserve(sp);
+	load_file_space_end(sp);
 	sp->gate = GATE_OPEN;
 	while (sp->n_held) /* a fork child among them lives on */
 		(void)event_held(sp, true);

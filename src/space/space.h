@@ -7,8 +7,8 @@
  * blocks, sleeps or starts a thread, so that the simulator can drive it in virtual time.
  *
  * Files: space.c life, gate.c the command in flight, detach.c what to evict, event.c layout events,
- * fault.c service, readahead.c streams, fork.c, manage.c registration, home.c bringing pages back,
- * job.c the background half of an eviction.
+ * fault.c service, load.c pages that come back, load-file.c from the file, readahead.c streams, fork.c,
+ * manage.c registration, home.c bringing pages back, job.c the background half of an eviction.
  *
  * Threads:   the owner; evict jobs are carried out by compressors, who touch no space.
  * Invariant: a page marked PRESENT lies in a region; a region is registered in the kernel while no
@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "core/swap-file.h"
 #include "core/swap.h"
 #include "space/mem-ops.h"
 #include "space/page-map.h"
@@ -33,9 +34,11 @@
 #define SPACE_N_STREAMS 8u
 #define SPACE_MAX_HELD 64u
 #define SPACE_MAX_LEFT 128u
+#define GROUP_MAX_LOADS 64u /* loads from the file under way at once */
 
 struct space;
 struct evict_job;
+struct page_read;
 
 /* Fault latencies, from read() to the end of the ioctl: 4 buckets per power of two of ns. */
 #define LATENCY_BUCKETS 160u
@@ -56,6 +59,9 @@ struct space_stats {
 	uint64_t n_commands;	/* detach commands */
 	uint64_t n_hand_leaves; /* leaves that the hand passed */
 	uint64_t n_hand_empty;	/* times that it found nothing to evict */
+	uint64_t n_file_faults; /* of the loads: had to be read */
+	uint64_t n_file_ahead;	/* pages read together with them */
+	uint64_t n_file_waits;	/* faults that found too many reads under way */
 	uint64_t n_parked;	/* faults that found their slot pinned */
 	uint64_t n_delayed;	/* faults that waited for room under the limit */
 	uint64_t n_again;	/* ioctls refused because of unread events */
@@ -65,10 +71,27 @@ struct space_stats {
 	uint64_t n_poisoned;	/* pages whose bytes were lost */
 	uint64_t n_held;	/* layout events that came in the wrong order */
 	uint64_t n_forks;
-	uint64_t n_revoked;  /* gates revoked from a stopped agent */
-	uint64_t n_overflow; /* faults woken to fault again: the waiting list was full */
-	uint64_t n_adopted;  /* faults in registered ranges we had not heard of */
-	struct latency latency;
+	uint64_t n_revoked;	     /* gates revoked from a stopped agent */
+	uint64_t n_overflow;	     /* faults woken to fault again: the waiting list was full */
+	uint64_t n_adopted;	     /* faults in registered ranges we had not heard of */
+	struct latency latency;	     /* what came from memory, and first touches */
+	struct latency file_latency; /* what had to be read */
+};
+
+enum wait_why {
+	WAIT_PIN,    /* on .slot; retried by space_unpinned() */
+	WAIT_DETACH, /* on the answer of the agent */
+	WAIT_ROOM,   /* on memory under the limit */
+	WAIT_RETRY,  /* an ioctl said EAGAIN */
+	WAIT_LOADS,  /* on one of the loads from the file */
+};
+struct waiting_fault {
+	uint64_t addr;
+	uint64_t since_ns;
+	struct slot_id slot;
+	uint32_t tid;
+	enum wait_why why;
+	bool write;
 };
 
 /* What the owner of a group does for its spaces. Called by the owner thread only. */
@@ -78,6 +101,57 @@ struct space_host {
 	/* A fork child appeared: watch its main. The space belongs to the group. */
 	void (*forked)(void *user, struct space *parent, struct space *child);
 	uint64_t (*now_ns)(void *user);
+	/*
+	 * Begin to read the records of @reads, ascending in the file. Return: how many were taken, from
+	 * the first on; each comes back by space_read_done(), never from inside of this call. NULL:
+	 * there is no file.
+	 */
+	uint32_t (*read)(void *user, struct page_read **reads, uint32_t n);
+	/* The record of a read that has come is not needed any more. */
+	void (*release)(void *user, struct page_read *read);
+};
+
+/* What the program waits for at one address, and how many pages may go with it. */
+struct ahead {
+	uint64_t start; /* address of the first page */
+	uint32_t n;	/* pages, 1.. ; the faulting one is among them */
+	int32_t stride; /* pages between them: 1, or the stream's */
+};
+
+/* One page of a load from the file. The host has it from read() on until space_read_done(). */
+struct page_read {
+	struct swap_extent extent; /* where its record lies */
+	const void *record; /* set by the host before space_read_done(); NULL: it cannot be read */
+	void *host;	    /* the host's */
+	struct file_load *load;
+	struct slot_id slot; /* pinned; v == 0: not part of the load */
+	enum {
+		READ_NONE,   /* its bytes are in memory */
+		READ_FLYING, /* the host has it */
+		READ_DONE,   /* .record is lent to us */
+	} state;
+};
+
+/*
+ * Pages on their way from the file into one space. Owned by the group: the space may end meanwhile.
+ *
+ * free      on group->loads_free
+ *     -> reading  load_file_begin()
+ * reading   .n_flying > 0, on group->loads
+ *     -> ready    space_read_done() of the last one
+ * ready     .n_flying == 0; installed at once, or when no event is unread any more
+ *     -> free
+ */
+struct file_load {
+	struct list link;
+	struct space *space;	    /* NULL: it has ended */
+	struct waiting_fault fault; /* whom it is for */
+	bool homing;		    /* nobody waits there: the pages are brought home */
+	bool ready;
+	struct ahead plan;
+	uint32_t n_flying;
+	uint32_t n_room;			/* pages that have their room already */
+	struct page_read read[AHEAD_MAX_PAGES]; /* by page of the plan */
 };
 
 /* All spaces of one app that one owner thread serves. */
@@ -99,6 +173,11 @@ struct space_group {
 	bool readahead;
 	uint32_t evict_seq;  /* pages evicted so far */
 	uint64_t n_resident; /* sum of the page maps' n_present */
+
+	struct file_load *loads_mem; /* GROUP_MAX_LOADS; NULL: the host has no file */
+	struct list loads_free;
+	struct list loads;  /* from the file, under way */
+	uint64_t n_loading; /* pages of them: they have their room already */
 
 	uint8_t *scratch; /* AHEAD_MAX_PAGES pages for loads */
 	uint8_t *zeroes;  /* AHEAD_MAX_PAGES pages of zeroes */
@@ -137,21 +216,6 @@ enum half_state { HALF_FREE, HALF_MOVING, HALF_FULL, HALF_EMPTYING };
 struct stage_half {
 	enum half_state state;
 	uint32_t n_used; /* pages from its start that may be occupied */
-};
-
-enum wait_why {
-	WAIT_PIN,    /* on .slot; retried by space_unpinned() */
-	WAIT_DETACH, /* on the answer of the agent */
-	WAIT_ROOM,   /* on memory under the limit */
-	WAIT_RETRY,  /* an ioctl said EAGAIN */
-};
-struct waiting_fault {
-	uint64_t addr;
-	uint64_t since_ns;
-	struct slot_id slot;
-	uint32_t tid;
-	enum wait_why why;
-	bool write;
 };
 
 struct stream {
@@ -224,6 +288,7 @@ struct space {
 
 	struct waiting_fault *waiting; /* SPACE_MAX_WAITING */
 	uint32_t n_waiting;
+	uint32_t n_ready;  /* loads from the file that wait to be installed */
 	uint32_t last_tid; /* thread of the last fault: placement */
 	uint64_t last_fault_ns;
 	int agent_tid; /* the owner's, for placement; 0: not known */
@@ -257,6 +322,8 @@ int space_answer(struct space *sp, const void *msg, size_t len);
 /* Serve again what waited for @id (v == 0: everything that waits for anything but a pin). */
 int space_retry(struct space *sp, struct slot_id id);
 bool space_has_retry(const struct space *sp); /* something waits that nobody will announce */
+/* A record has come: read->record. May end up in any space. Return: the space that turned out dead, or NULL. */
+struct space *space_read_done(struct space_group *g, struct page_read *read);
 /* Now and then (10 ms): revoke a gate, rescan, empty idle halves. Return: 0; SPACE_E_DEAD. */
 int space_tick(struct space *sp);
 

@@ -68,7 +68,11 @@ static void random_fake(void *user, void *dst, size_t n_bytes)
 
 static void daemon_init(void)
 {
-	static const struct space_host host = { host_post_job, host_forked, host_now_ns };
+	static const struct space_host host = {
+		.post_job = host_post_job,
+		.forked = host_forked,
+		.now_ns = host_now_ns,
+	};
 	static const struct swap_options options = {
 		.max_pages = 4096,
 		.n_bufs = 3,

@@ -240,15 +240,18 @@ void owner_step_random(struct owner *o)
 	uint32_t what = below(o, 100);
 
 	o->n_steps++;
+	o->quiet = false;
 	o->now_ns += below(o, 200) ? below(o, 50000) : below(o, 300000000);
 	if (what < 50 && sp)
 		step_space(o, sp);
 	else if (what < 70)
 		step_agents(o);
-	else if (what < 81)
+	else if (what < 78)
 		(void)owner_put(o);
-	else if (what < 91)
+	else if (what < 85)
 		(void)owner_compress(o);
+	else if (what < 92)
+		owner_file_step(o);
 	else if (what < 94)
 		step_upkeep(o);
 	else if (what < 97)
@@ -289,10 +292,12 @@ bool owner_round(struct owner *o)
 	o->n_steps++;
 	o->now_ns += 1000000;
 	o->group.limit_off = true;
+	o->quiet = true;
 	for (k = 0; k < OWNER_MAX_PINS; k++)
 		worked |= unpin_one(o, k);
 	worked |= owner_put(o);
 	worked |= owner_compress(o);
+	worked |= owner_file_round(o);
 	worked |= tell_unpinned(o);
 	worked |= round_agents(o);
 	list_for_each_safe(sp, tmp, &o->group.spaces, link) {
@@ -316,12 +321,13 @@ bool owner_is_idle(const struct owner *o)
 {
 	const struct space *sp;
 
-	if (!list_is_empty(&o->puts) || !list_is_empty(&o->staged))
+	if (!list_is_empty(&o->puts) || !list_is_empty(&o->staged) || o->n_reads)
 		return false;
 	list_for_each(sp, &o->group.spaces, link) {
 		const struct fk_uffd *u = fake_mem_of(sp->mem)->uffd;
 
-		if (u->n_faults || u->n_events || sp->gate == GATE_SHUT || sp->populating)
+		if (u->n_faults || u->n_events || sp->gate == GATE_SHUT || sp->populating ||
+		    sp->n_ready)
 			return false;
 	}
 	return true;

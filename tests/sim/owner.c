@@ -57,6 +57,13 @@ static const struct space_host owner_host = {
 	.forked = host_forked,
 	.now_ns = host_now_ns,
 };
+static const struct space_host owner_host_file = {
+	.post_job = host_post_job,
+	.forked = host_forked,
+	.now_ns = host_now_ns,
+	.read = owner_file_read,
+	.release = owner_file_release,
+};
 
 static uint64_t clock_fake(void *user)
 {
@@ -81,7 +88,10 @@ void owner_init(struct owner *o, struct world *w, uint64_t seed)
 	clock_source_set(clock_fake, o);
 	ASSERT(!swap_new(&o->swap, &options));
 	ASSERT(!codec_ctx_new(&o->codec));
-	ASSERT(!space_group_init(&o->group, o->swap, &owner_host, o, GROUP_PAGES));
+	if (seed % 4)
+		owner_file_init(o);
+	ASSERT(!space_group_init(&o->group, o->swap, seed % 4 ? &owner_host_file : &owner_host, o,
+				 GROUP_PAGES));
 	o->group.room_pages = 1 << 20;
 }
 
@@ -89,6 +99,7 @@ void owner_deinit(struct owner *o)
 {
 	ASSERT(list_is_empty(&o->puts) && list_is_empty(&o->staged));
 	space_group_deinit(&o->group);
+	owner_file_deinit(o);
 	codec_ctx_free(o->codec);
 	o->swap = swap_free(o->swap);
 	clock_source_set(NULL, NULL);
@@ -235,7 +246,7 @@ void owner_retry(struct owner *o, struct slot_id id)
 	struct space *sp, *tmp;
 
 	list_for_each_safe(sp, tmp, &o->group.spaces, link)
-		if (sp->n_waiting && (id.v || space_has_retry(sp)))
+		if ((sp->n_waiting || sp->n_ready) && (id.v || space_has_retry(sp)))
 			(void)owner_result(o, sp, space_retry(sp, id));
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * owner - the daemon's part of the simulation: owner thread, compressors, upkeep
+ * owner - the daemon's part of the simulation: owner thread, compressors, upkeep, the swap file
  *
  * Drives the production code of src/space and src/core the way the worker does, one call a step, in
  * an order that the caller chooses. The worker's own loop is not in it; what it guarantees is kept:
@@ -14,8 +14,11 @@
 
 #include "program.h"
 #include "space/space.h"
+#include "test-disk.h"
 
 #define OWNER_MAX_UNPINNED 4096u
+#define OWNER_MAX_READS 512u
+#define OWNER_MAX_WRITES 4u
 #define OWNER_MAX_PINS 8u
 
 /* A pin that some background thread holds for a while. */
@@ -36,6 +39,15 @@ struct owner {
 	uint32_t n_unpinned;
 	struct held_pin pins[OWNER_MAX_PINS];
 	uint64_t n_steps;
+	/* owner-file.c */
+	struct test_disk disk; /* .bytes NULL: there is no file */
+	struct page_read *reads[OWNER_MAX_READS];
+	uint32_t n_reads;
+	uint32_t n_lent; /* records that were read and not released */
+	struct swap_file_job writes[OWNER_MAX_WRITES];
+	uint32_t n_writes;
+	bool read_fails; /* for directed scenarios */
+	bool quiet;	 /* nothing goes wrong */
 };
 
 void owner_init(struct owner *o, struct world *w, uint64_t seed);
@@ -61,6 +73,15 @@ bool owner_leave(struct owner *o, struct proc *p); /* the agent goes; false: not
 void owner_agent_died(struct owner *o, struct proc *p);
 /* What a space call returned. False: the space has ended. */
 bool owner_result(struct owner *o, struct space *sp, int r);
+
+/* owner-file.c */
+void owner_file_init(struct owner *o);
+void owner_file_deinit(struct owner *o); /* pre: nothing is under way */
+void owner_file_step(struct owner *o);	 /* a random one, if there is a file */
+bool owner_file_round(struct owner *o);	 /* all that is under way comes back, and nothing fails */
+int owner_file_load(struct owner *o, struct slot_id id, void *dst); /* as swap_load(), for checks */
+uint32_t owner_file_read(void *user, struct page_read **reads, uint32_t n);
+void owner_file_release(void *user, struct page_read *read);
 
 static inline struct proc *proc_of(const struct space *sp)
 {

@@ -174,7 +174,8 @@ static uint32_t run_table(const struct rule *rule, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	uint32_t n = run_table(rules_layout, argc, argv) + run_table(rules_page, argc, argv);
+	uint32_t n = run_table(rules_layout, argc, argv) + run_table(rules_page, argc, argv) +
+		     run_table(rules_file, argc, argv);
 
 	printf("%u scenarios\n", n);
 	return n ? 0 : 1;

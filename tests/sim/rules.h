@@ -46,6 +46,7 @@ struct rule {
 	const char *name;
 	void (*fn)(void);
 };
+extern const struct rule rules_file[];	 /* loads from the file */
 extern const struct rule rules_layout[]; /* R1, R2 */
 extern const struct rule rules_page[];	 /* R3 to R11 */
 

@@ -120,7 +120,7 @@ static void check_slot(struct sim *s, struct proc *p, uint32_t page, struct slot
 	int r;
 
 	ASSERT(!swap_try_pin(s->owner.swap, id, SWAP_PIN_LOAD)); /* at rest nobody else has it */
-	r = swap_load(s->owner.swap, id, buf, s->owner.codec, NULL);
+	r = owner_file_load(&s->owner, id, buf);
 	if (r)
 		world_fail(&s->world, "an evicted page has no bytes", p, page);
 	else if (p->o[page].flags & O_MAPPED)

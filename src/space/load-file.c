@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Pages that come back from the file.
+ *
+ * The owner never waits for a disk: a load is begun, and its pages are installed when the last of
+ * their records has come. In between anything may happen to the space but one thing: the slots stay
+ * pinned, so they are not given out anew, and their bytes stay where they are. So what the map says
+ * at the end decides page by page: the same slot at the same address is the same page; anything else
+ * was unmapped, moved or emptied, and the pin is given back.
+ *
+ * The records stay where they were read until then, and are decompressed in one go: a load in flight
+ * takes no memory for pages.
+ *
+ * A space that ends leaves its loads to the group; a load that cannot be installed because events
+ * are unread, or because the map waits for an answer of the kernel, is kept and tried again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "core/swap-file.h"
+#include "space/space-impl.h"
+
+int load_file_init(struct space_group *g)
+{
+	uint32_t k;
+
+	list_init(&g->loads_free);
+	list_init(&g->loads);
+	if (!g->host->read)
+		return 0;
+	g->loads_mem = calloc(GROUP_MAX_LOADS, sizeof(*g->loads_mem));
+	if (!g->loads_mem)
+		return err_origin(-ENOMEM);
+	for (k = 0; k < GROUP_MAX_LOADS; k++)
+		list_append(&g->loads_free, &g->loads_mem[k].link);
+	return 0;
+}
+
+void load_file_deinit(struct space_group *g)
+{
+	ASSERT(list_is_empty(&g->loads) && !g->n_loading);
+	free(g->loads_mem);
+}
+
+/* ---- begin ---------------------------------------------------------------------------------- */
+
+static struct file_load *load_new(struct space *sp, const struct waiting_fault *f,
+				  const struct ahead *plan)
+{
+	struct file_load *l = list_first(&sp->group->loads_free, struct file_load, link);
+	uint32_t k;
+
+	if (!l)
+		return NULL;
+	list_unlink(&l->link);
+	list_append(&sp->group->loads, &l->link);
+	l->space = sp;
+	l->fault = *f;
+	l->plan = *plan;
+	l->n_flying = 0;
+	l->n_room = 0;
+	l->homing = false;
+	l->ready = false;
+	for (k = 0; k < AHEAD_MAX_PAGES; k++)
+		l->read[k] = (struct page_read){ .load = l };
+	return l;
+}
+
+/* Forget page @k of a load: it is somebody else's again. */
+static void page_drop(struct file_load *l, struct space_group *g, uint32_t k)
+{
+	struct page_read *read = &l->read[k];
+
+	ASSERT(read->state != READ_FLYING);
+	if (read->state == READ_DONE && read->record)
+		g->host->release(g->user, read);
+	if (read->slot.v)
+		swap_load_end(g->swap, read->slot, SWAP_LOAD_ABORT);
+	read->slot.v = 0;
+	read->state = READ_NONE;
+}
+
+/* pre: nothing flies. Pages that still have a pin are given up. */
+static void load_free(struct file_load *l, struct space_group *g)
+{
+	uint32_t k;
+
+	ASSERT(!l->n_flying);
+	for (k = 0; k < AHEAD_MAX_PAGES; k++) /* the plan may have become shorter */
+		page_drop(l, g, k);
+	list_unlink(&l->link);
+	list_append(&g->loads_free, &l->link);
+}
+
+/*
+ * Pin the pages of the plan; what cannot be had and lies behind the fault ends it, what lies before
+ * begins it anew. The slot at the fault is pinned already. Return: pages that have to be read.
+ */
+static uint32_t load_pin(struct space *sp, struct file_load *l, struct page_read **ret_reads)
+{
+	struct space_group *g = sp->group;
+	bool passed = false;
+	uint32_t n = 0;
+	uint32_t k;
+
+	for (k = 0; k < l->plan.n; k++) {
+		uint64_t addr = ahead_addr(&l->plan, k);
+		struct page_leaf *leaf = page_map_find(&sp->map, addr);
+		struct slot_id id = { leaf->slot[page_in_leaf(addr)] };
+
+		if (addr != l->fault.addr && swap_try_pin(g->swap, id, SWAP_PIN_LOAD)) {
+			if (passed) {
+				l->plan.n = k;
+				break;
+			}
+			while (n)
+				ret_reads[--n]->state = READ_NONE;
+			for (uint32_t j = 0; j < k; j++)
+				page_drop(l, g, j);
+			continue;
+		}
+		passed |= addr == l->fault.addr;
+		l->read[k].slot = id;
+		if (swap_file_needs_read(g->swap, id, &l->read[k].extent)) {
+			l->read[k].state = READ_FLYING;
+			ret_reads[n++] = &l->read[k];
+		}
+	}
+	return n;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct page_read *const *x = a;
+	const struct page_read *const *y = b;
+
+	return (*x)->extent.offset < (*y)->extent.offset
+		       ? -1
+		       : (*x)->extent.offset > (*y)->extent.offset;
+}
+
+/* Give the reads to the host. Pages it does not take now are dropped. False: the fault's is one. */
+static bool load_submit(struct file_load *l, struct space_group *g, struct page_read **reads,
+			uint32_t n)
+{
+	uint32_t n_taken, k;
+	bool has_fault = true;
+
+	qsort(reads, n, sizeof(*reads), by_offset);
+	n_taken = g->host->read(g->user, reads, n);
+	l->n_flying = n_taken;
+	for (k = n_taken; k < n; k++) {
+		uint32_t at = (uint32_t)(reads[k] - l->read);
+
+		has_fault &= ahead_addr(&l->plan, at) != l->fault.addr;
+		reads[k]->state = READ_NONE;
+		page_drop(l, g, at);
+	}
+	return has_fault;
+}
+
+/* The load is over: nothing of it flies, what is not installed is given up. */
+static void load_end(struct file_load *l, struct space_group *g)
+{
+	g->room_pages += l->n_room;
+	g->n_loading -= l->n_room;
+	if (l->ready)
+		l->space->n_ready--;
+	load_free(l, g);
+}
+
+/* Pin, and begin to read. False: the faulting page is not being read; its pin was given back. */
+static bool load_start(struct file_load *l, struct space_group *g)
+{
+	struct page_read *reads[AHEAD_MAX_PAGES];
+	uint32_t n = load_pin(l->space, l, reads);
+	bool ok;
+
+	l->n_room = l->plan.n;
+	g->room_pages -= l->n_room;
+	g->n_loading += l->n_room;
+	ok = load_submit(l, g, reads, n);
+	if (!ok) /* the fault waits elsewhere; what is read comes home */
+		l->homing = true;
+	if (!l->n_flying)
+		load_end(l, g);
+	return ok;
+}
+
+int load_file_begin(struct space *sp, const struct waiting_fault *f, const struct ahead *plan)
+{
+	struct space_group *g = sp->group;
+	struct file_load *l = load_new(sp, f, plan);
+	struct page_leaf *leaf = page_map_find(&sp->map, f->addr);
+
+	if (!l)
+		swap_load_end(g->swap, (struct slot_id){ leaf->slot[page_in_leaf(f->addr)] },
+			      SWAP_LOAD_ABORT);
+	if (!l || !load_start(l, g)) {
+		g->stats.n_file_waits++;
+		fault_wait_for(sp, f, WAIT_LOADS);
+	}
+	return 0;
+}
+
+void load_file_home(struct space *sp, uint64_t addr)
+{
+	struct space_group *g = sp->group;
+	struct page_leaf *leaf = page_map_find(&sp->map, addr);
+	struct waiting_fault f = { .addr = addr };
+	struct ahead plan = { addr, 1, 1 };
+	uint32_t i = page_in_leaf(addr);
+	struct file_load *l;
+
+	while (plan.n < AHEAD_MAX_PAGES && i + plan.n < LEAF_PAGES && leaf->slot[i + plan.n] &&
+	       !(leaf->state[i + plan.n] & (PAGE_PRESENT | PAGE_DETACH)))
+		plan.n++;
+	l = load_new(sp, &f, &plan);
+	if (!l) {
+		swap_load_end(g->swap, (struct slot_id){ leaf->slot[i] }, SWAP_LOAD_ABORT);
+		return;
+	}
+	l->homing = true;
+	(void)load_start(l, g);
+}
+
+/* ---- end ------------------------------------------------------------------------------------ */
+
+/*
+ * The page as it is now, into @dst. Return: 0; SWAP_E_GONE: it is not this slot's any more;
+ * SWAP_E_ON_FILE: it lay in a buffer that has been written; SWAP_E_LOST; SWAP_E_EMPTY.
+ */
+static int page_fetch(struct space *sp, struct file_load *l, uint32_t k, void *dst,
+		      struct swap_use *ret_use)
+{
+	struct space_group *g = sp->group;
+	struct page_read *read = &l->read[k];
+	uint64_t addr = ahead_addr(&l->plan, k);
+	struct page_leaf *leaf = page_map_find(&sp->map, addr);
+	uint32_t i = page_in_leaf(addr);
+
+	if (!read->slot.v || !leaf || leaf->slot[i] != read->slot.v ||
+	    leaf->state[i] & (PAGE_PRESENT | PAGE_DETACH))
+		return SWAP_E_GONE;
+	if (read->state == READ_NONE)
+		return swap_load(g->swap, read->slot, dst, g->codec, ret_use);
+	if (!read->record)
+		return swap_load_failed(g->swap, read->slot);
+	return swap_load_bytes(g->swap, read->slot, read->record, dst, g->codec, ret_use);
+}
+
+/*
+ * The run of pages around the fault that can be had, decompressed. Return: 0, and @run may be empty;
+ * else why the faulting page is not in it, and no page is.
+ */
+static int load_fetch(struct space *sp, struct file_load *l, struct load_run *run,
+		      uint32_t *ret_first)
+{
+	struct space_group *g = sp->group;
+	bool passed = l->homing;
+	uint32_t k;
+	int r;
+
+	run->n = 0;
+	*ret_first = 0;
+	for (k = 0; k < l->plan.n; k++) {
+		bool is_fault = ahead_addr(&l->plan, k) == l->fault.addr;
+		struct swap_use use;
+
+		r = page_fetch(sp, l, k, g->scratch + (size_t)run->n * PAGE_BYTES, &use);
+		if (!r) {
+			passed |= is_fault;
+			run->slot[run->n] = l->read[k].slot;
+			run->level[run->n++] = is_fault ? load_level(g, &use) : use.level;
+			continue;
+		}
+		if (is_fault && !l->homing) {
+			run->n = 0;
+			return r;
+		}
+		if (passed && run->n)
+			return 0;
+		run->n = 0; /* a gap before the fault: begin again after it */
+		*ret_first = k + 1;
+	}
+	return 0;
+}
+
+/* The pages of @run have been installed or given up by load_finish(): they are not the load's now. */
+static void load_hand_over(struct file_load *l, struct space_group *g, uint32_t first, uint32_t n)
+{
+	uint32_t k;
+
+	for (k = first; k < first + n; k++) {
+		if (l->read[k].state == READ_DONE && l->read[k].record)
+			g->host->release(g->user, &l->read[k]);
+		l->read[k].state = READ_NONE;
+		l->read[k].slot.v = 0;
+	}
+}
+
+/* Its faulting page cannot be had: the bytes are lost, or the map says something else by now. */
+static int load_failed(struct space *sp, struct file_load *l, int why)
+{
+	struct waiting_fault f = l->fault;
+
+	load_end(l, sp->group);
+	if (why == SWAP_E_LOST || why == SWAP_E_EMPTY)
+		return load_poison(sp, &f);
+	fault_wait_for(sp, &f, WAIT_RETRY); /* whoever waits there still is answered by the map */
+	return 0;
+}
+
+static void load_wait(struct space *sp, struct file_load *l)
+{
+	if (!l->ready)
+		sp->n_ready++;
+	l->ready = true;
+}
+
+/* All records are there. Return: 0; SPACE_E_DEAD. */
+static int load_land(struct space *sp, struct file_load *l)
+{
+	struct space_group *g = sp->group;
+	struct waiting_fault f = l->fault;
+	struct load_run run;
+	struct ahead plan;
+	uint32_t first;
+	int r;
+
+	if (sp->suspects.n) {
+		load_wait(sp, l);
+		return 0;
+	}
+	r = load_fetch(sp, l, &run, &first);
+	if (r)
+		return load_failed(sp, l, r);
+	if (!run.n) {
+		load_end(l, g);
+		return 0;
+	}
+	plan = (struct ahead){ ahead_addr(&l->plan, first), run.n, l->plan.stride };
+	r = load_finish(sp, l->homing ? NULL : &f, &plan, &run, true);
+	if (r == LOAD_E_AGAIN) {
+		load_wait(sp, l);
+		return 0;
+	}
+	load_hand_over(l, g, first, run.n);
+	if (!r && !l->homing) {
+		g->stats.n_file_faults++;
+		g->stats.n_file_ahead += run.n - 1;
+	}
+	load_end(l, g);
+	return r;
+}
+
+struct space *space_read_done(struct space_group *g, struct page_read *read)
+{
+	struct file_load *l = read->load;
+	struct space *sp = l->space;
+
+	ASSERT(read->state == READ_FLYING && l->n_flying);
+	read->state = READ_DONE;
+	if (--l->n_flying)
+		return NULL;
+	if (sp)
+		return load_land(sp, l) == SPACE_E_DEAD ? sp : NULL;
+	load_end(l, g);
+	return NULL;
+}
+
+int load_file_retry(struct space *sp)
+{
+	struct file_load *l, *tmp;
+	int r = 0;
+
+	if (!sp->n_ready)
+		return 0;
+	list_for_each_safe(l, tmp, &sp->group->loads, link)
+		if (!r && l->space == sp && l->ready)
+			r = load_land(sp, l);
+	return r;
+}
+
+void load_file_space_end(struct space *sp)
+{
+	struct file_load *l, *tmp;
+
+	list_for_each_safe(l, tmp, &sp->group->loads, link) {
+		if (l->space != sp)
+			continue;
+		if (l->ready)
+			load_end(l, sp->group);
+		else
+			l->space = NULL;
+	}
+}
