@@ -218,7 +218,8 @@ int segs_clean_begin(struct segs *t, uint32_t max_live_pct, struct segment_job *
 	for (i = 0; i < n_look; i++) {
 		idx = 1 + (t->clean_cursor + i) % t->n_high;
 		g = segment_at(t, idx);
-		if (g->state != SEGMENT_LIVE || g->buf || g->no_clean || g->live_bytes > max_live)
+		if (g->state != SEGMENT_LIVE || g->buf || g->stuck || g->live_bytes > max_live ||
+		    (g->no_clean && !t->retiring))
 			continue;
 		score = clean_score_locked(t, g);
 		if (!best || score > best_score) {
@@ -236,13 +237,14 @@ int segs_clean_begin(struct segs *t, uint32_t max_live_pct, struct segment_job *
 	return best ? 0 : SEGMENT_E_NONE;
 }
 
-void segs_clean_end(struct segs *t, uint32_t segment, bool is_readable)
+void segs_clean_end(struct segs *t, uint32_t segment, enum segment_clean_end end)
 {
 	struct segment *g = segment_at(t, segment);
 
 	lock_acquire(&t->lock);
 	ASSERT(g->state == SEGMENT_CLEANING);
-	g->no_clean = !is_readable;
+	g->no_clean = end != SEGMENT_CLEANED;
+	g->stuck = end == SEGMENT_STUCK;
 	if (g->n_live == 0)
 		segment_free_locked(t, segment);
 	else

@@ -44,7 +44,12 @@ uint32_t segs_failed_end(struct segs *t, uint32_t segment); /* 0: all left. Retu
  * Return: 0, CLEANING; SEGMENT_E_NONE.
  */
 int segs_clean_begin(struct segs *t, uint32_t max_live_pct, struct segment_job *ret_job);
-void segs_clean_end(struct segs *t, uint32_t segment, bool is_readable);
+enum segment_clean_end {
+	SEGMENT_CLEANED,
+	SEGMENT_UNCLEANABLE, /* not chosen again, but to be retired */
+	SEGMENT_STUCK,	     /* nor for that */
+};
+void segs_clean_end(struct segs *t, uint32_t segment, enum segment_clean_end end);
 
 /* Not the last @n_keep: those are used again soon. Return: 0; SEGMENT_E_NONE. */
 int segs_punch_begin(struct segs *t, uint32_t n_keep, struct segment_job *ret_job);

@@ -286,7 +286,7 @@ static int segment_open_locked(struct segs *t, enum segment_stream stream) REQUI
 	g = segment_at(t, idx);
 	g->seq = ++t->seq;
 	g->buf = (uint8_t)t->free_buf;
-	g->n_tries = g->no_clean = g->sealed = 0;
+	g->n_tries = g->no_clean = g->stuck = g->sealed = 0;
 	t->free_buf = segment_buf(t, g)->next_free;
 	t->n_bufs_free--;
 	segment_buf(t, g)->n_refs = 0;

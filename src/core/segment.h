@@ -100,6 +100,7 @@ struct segment {
 	uint8_t no_clean : 1; /* its footer cannot be read */
 	uint8_t dirty : 1;    /* its place has room in the file */
 	uint8_t sealed : 1;   /* the footer is in the buffer */
+	uint8_t stuck : 1;    /* what is left of it cannot be read at all */
 	uint8_t bad_place : 1;
 };
 _Static_assert(sizeof(struct segment) == 40, "metadata budget: a 6,500th of the file");

@@ -9,10 +9,14 @@
  *
  * A ref read from a disk is not believed, even if its checksum is right: numbers are checked before
  * they are used as indexes, and the entry decides.
+ *
+ * A retirement must not depend on footers: where one is damaged the trees are asked. What is left
+ * then are records that do not open any more; their pages are lost, and stay so.
  */
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/cleanup.h"
 #include "base/inject.h"
 #include "core/codec.h"
 #include "core/segment-io.h"
@@ -30,6 +34,7 @@ struct clean {
 	enum clean_target target;
 	uint32_t n_moved;
 	bool is_damaged; /* a live record did not open */
+	bool is_busy;	 /* one was pinned */
 };
 
 static bool ref_is_sane(struct swap *s, const struct segment_ref *ref)
@@ -108,8 +113,8 @@ static int move_pinned(struct clean *c, const struct segment_ref *ref)
 	return move_to_segment(c, area->app, idx, src);
 }
 
-/* Return: false: there is no room where they should go. */
-static bool clean_refs(struct clean *c, const struct segment_ref *refs, uint32_t n)
+/* As far as there is room where they should go. */
+static void clean_refs(struct clean *c, const struct segment_ref *refs, uint32_t n)
 {
 	struct slot_ref slot;
 	uint32_t i;
@@ -119,33 +124,99 @@ static bool clean_refs(struct clean *c, const struct segment_ref *refs, uint32_t
 		if (!ref_is_sane(c->s, &refs[i]))
 			continue;
 		slot = (struct slot_ref){ .id = { refs[i].slot }, .gen = refs[i].gen };
-		if (slot_try_pin_ref(&c->s->slots, slot, SWAP_PIN_MOVE))
-			continue; /* gone, or somebody works on it: it stays for now */
+		r = slot_try_pin_ref(&c->s->slots, slot, SWAP_PIN_MOVE);
+		if (r) {
+			c->is_busy |= r != SWAP_E_GONE; /* it stays for now */
+			continue;
+		}
 		inject_race();
 		r = move_pinned(c, &refs[i]);
 		slot_done(c->s, slot.id);
-		if (r == SWAP_E_FULL)
-			return false;
+		if (r == SWAP_E_FULL) {
+			c->is_busy = true;
+			return;
+		}
 		if (r == SWAP_E_LOST)
 			c->is_damaged = true;
 		c->n_moved += r == 0;
 	}
-	return true;
+}
+
+/* Refs of an area's entries that lie in the segment, added to the @n there are. Return: how many. */
+static uint32_t refs_of_area(struct clean *c, struct area *area, struct segment_ref *refs,
+			     uint32_t n, uint32_t n_max)
+{
+	struct segs *segs = &c->s->segs;
+	struct entry_where where;
+	struct slot_id id;
+	uint32_t i, idx;
+
+	lock_acquire(&area->lock);
+	for (i = 0; i < AREA_SLOTS && n < n_max; i++) {
+		id.v = (area->idx << AREA_BITS) + i;
+		idx = tree_lookup_locked(area, id);
+		if (!idx)
+			continue;
+		/* In the tree, so neither entry nor slot is freed: a look, to be repeated pinned. */
+		where = entry_where(entry_at(&c->s->entries, idx));
+		if (!where.on_file || segment_of(segs, where_file_loc(where)) != c->segment)
+			continue;
+		refs[n++] = (struct segment_ref){
+			.slot = id.v,
+			.gen = slot_ref_of(&c->s->slots, id).gen,
+			.unit = (uint16_t)segment_unit(segs, where_file_loc(where)),
+		};
+	}
+	lock_release(&area->lock);
+	return n;
+}
+
+/*
+ * Who has records in the segment, by the trees: for when its footer cannot be read and it has to be
+ * emptied all the same. Slow. Return: NULL: no memory; else to be freed.
+ */
+static struct segment_ref *refs_by_trees(struct clean *c, uint32_t *ret_n)
+{
+	uint32_t i, n_areas, n = 0, n_max = c->s->segs.segment_bytes / RECORD_UNIT;
+	struct area_table *t = &c->s->areas;
+	struct segment_ref *refs;
+
+	refs = inject_fail() ? NULL : calloc(n_max, sizeof(*refs));
+	if (!refs)
+		return NULL;
+	lock_acquire(&t->lock);
+	n_areas = t->n_high;
+	lock_release(&t->lock);
+	/* Areas are never freed; what comes into the file after this is not in this segment. */
+	for (i = 1; i <= n_areas; i++)
+		n = refs_of_area(c, t->areas[i], refs, n, n_max);
+	*ret_n = n;
+	return refs;
 }
 
 uint32_t swap_file_clean(struct swap *s, const struct swap_file_job *job, void *bytes,
 			 struct codec_ctx *ctx)
 {
 	struct clean c = { .s = s, .ctx = ctx, .bytes = bytes, .segment = job->segment };
+	_cleanup_(freep) struct segment_ref *found = NULL;
+	bool is_retiring = segs_is_retiring(&s->segs);
+	enum segment_clean_end end = SEGMENT_CLEANED;
 	const struct segment_ref *refs = NULL;
 	uint32_t n = 0;
 
+	c.target = is_retiring ? CLEAN_TO_POOL : CLEAN_TO_SEGMENT;
 	if (bytes)
 		refs = segment_footer_open(&s->segs, job->segment, bytes, &n);
-	c.target = segs_is_retiring(&s->segs) ? CLEAN_TO_POOL : CLEAN_TO_SEGMENT;
+	if (bytes && !refs && is_retiring)
+		refs = found = refs_by_trees(&c, &n);
 	if (refs)
 		clean_refs(&c, refs, n);
-	segs_clean_end(&s->segs, job->segment, refs && !c.is_damaged);
+	if (!bytes || !refs || c.is_damaged)
+		end = SEGMENT_UNCLEANABLE;
+	/* Once more would find the same, unless somebody was in the way. */
+	if (is_retiring && (!bytes || (c.is_damaged && !c.is_busy)))
+		end = SEGMENT_STUCK;
+	segs_clean_end(&s->segs, job->segment, end);
 	return c.n_moved;
 }
 

@@ -292,7 +292,7 @@ static void test_footer(void **state)
 		assert_int_equal(refs[i].unit, segment_unit(&t, locs[i]));
 	disk[BYTES - 40] ^= 1;
 	assert_null(segment_footer_open(&t, clean.segment, disk, &n_refs));
-	segs_clean_end(&t, clean.segment, false);
+	segs_clean_end(&t, clean.segment, SEGMENT_UNCLEANABLE);
 	assert_int_equal(state_of(clean.segment), SEGMENT_LIVE);
 	/* A bad footer makes it uncleanable, for this life of it. */
 	assert_int_equal(segs_clean_begin(&t, 100, &clean), SEGMENT_E_NONE);
@@ -323,7 +323,7 @@ static void test_clean_choice(void **state)
 	assert_int_equal(job.segment, segment_of(&t, loc[1][0]));
 	segment_drop(&t, loc[1][0], LEN);
 	assert_int_equal(state_of(job.segment), SEGMENT_CLEANING);
-	segs_clean_end(&t, job.segment, true);
+	segs_clean_end(&t, job.segment, SEGMENT_CLEANED);
 	assert_int_equal(state_of(job.segment), SEGMENT_FREE);
 }
 

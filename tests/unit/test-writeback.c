@@ -371,6 +371,42 @@ static void test_stop_and_retire(void **state)
 	swap_slot_unref(s, ids[5]);
 }
 
+/* Retirement does not need footers, and leaves what is really lost. */
+static void test_retire_without_footer(void **state)
+{
+	uint8_t page[PAGE_BYTES];
+	struct swap_file_stats fst;
+	struct swap_extent ext;
+	struct slot_id ids[6];
+	uint32_t i, n;
+
+	(void)state;
+	for (i = 0; i < 6; i++)
+		ids[i] = store(SEED + 16 * i, SWAP_CODEC_LZ4);
+	writeback(SWAP_WRITEBACK_FIFO, 6, 0);
+	to_disk();
+	disk.bytes[SEGMENT - 8] ^= 1;
+	assert_true(test_disk_clean(&disk, s, 100, ctx, &n));
+	assert_int_equal(n, 0);
+	assert_int_equal(swap_try_pin(s, ids[2], SWAP_PIN_LOAD), 0);
+	swap_file_extent(s, ids[2], &ext);
+	disk.bytes[ext.offset + 9] ^= 1;
+	swap_file_retire(s);
+	assert_true(test_disk_clean(&disk, s, 0, ctx, &n));
+	assert_int_equal(n, 5); /* the pinned one may be moved later, as far as anybody knows */
+	swap_unpin(s, ids[2]);
+	assert_true(test_disk_clean(&disk, s, 0, ctx, &n));
+	assert_int_equal(n, 0);
+	assert_false(test_disk_clean(&disk, s, 0, ctx, &n));
+	swap_file_stats_get(s, &fst);
+	assert_int_equal(fst.n_live, 1);
+	assert_int_equal(swap_try_pin(s, ids[2], SWAP_PIN_LOAD), 0);
+	assert_int_equal(test_disk_load(&disk, s, ids[2], page, ctx, NULL), SWAP_E_LOST);
+	swap_unpin(s, ids[2]);
+	for (i = 0; i < 6; i++)
+		swap_slot_unref(s, ids[i]);
+}
+
 /* A full file is cleaned: what is left of many segments fits into few. */
 static void test_clean(void **state)
 {
@@ -459,6 +495,7 @@ int main(void)
 		BOTH(test_stop_and_retire),
 		BOTH(test_clean),
 		BOTH(test_clean_damaged),
+		BOTH(test_retire_without_footer),
 		cmocka_unit_test_setup_teardown(test_second_chance, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_orders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_meets_pins, setup, teardown),
