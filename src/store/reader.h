@@ -3,12 +3,16 @@
  * reader - reads records for one thread that never blocks
  *
  * The thread that serves faults submits what it needs, sleeps on the descriptor with everything else,
- * and reaps. Neighbours that are submitted together become one read. The record is lent until
- * reader_release(): it lies in the reader's own memory.
+ * and reaps. Neighbours that are submitted together become one read; if that fails each is read
+ * alone, so that one bad sector costs one page. A record is lent until reader_release(): it lies in
+ * the reader's own memory.
+ *
+ * A sleep in epoll_wait() may end with EINTR when a read is done: that is io_uring running what
+ * waits for the thread.
  *
  * Ownership: a read belongs to the reader from reader_submit() until reader_release().
  * Threads:   one.
- * Invariant: at most READER_READS_MAX reads and n_bufs I/Os at once; reads never wait for a write.
+ * Invariant: at most READER_BUFS I/Os at once; reads never wait for a write of the store.
  */
 #ifndef USWAP_STORE_READER_H
 #define USWAP_STORE_READER_H
@@ -19,7 +23,6 @@
 enum {
 	READER_BUF_BYTES = 16 << 10, /* one I/O at most */
 	READER_BUFS = 64,
-	READER_READS_MAX = 1024,
 };
 
 struct reader;
@@ -42,18 +45,19 @@ struct reader_stats {
 };
 
 int reader_new(struct reader **ret_reader, struct disk *disk);
-struct reader *
-reader_free(struct reader *r); /* waits for what flies. pre: all reaped are released */
+/* Waits for what flies; what was not reaped is forgotten. Return: NULL */
+struct reader *reader_free(struct reader *r);
 
 /*
- * Begin @n reads, in ascending order of offset for the best result. Never fails.
- * Return: how many were taken; the others when some have been released.
+ * Begin reads, in ascending order of offset for the best result. Never fails.
+ * Return: how many of @n were taken; the others when some have been released.
  */
-uint32_t reader_submit(struct reader *r, struct reader_read **reads, uint32_t n);
-int reader_fd(const struct reader *r); /* readable: reader_reap() has something */
+uint32_t reader_submit(struct reader *r, struct reader_read *const *reads, uint32_t n);
+/* Readable when reader_reap() has something; but reap until it returns less than @n_max. */
+int reader_fd(const struct reader *r);
 uint32_t reader_reap(struct reader *r, struct reader_read **ret_reads, uint32_t n_max);
 void reader_release(struct reader *r, struct reader_read *read);
-uint32_t reader_n_flying(const struct reader *r); /* submitted and not released */
+uint32_t reader_n_held(const struct reader *r); /* submitted and not released */
 void reader_stats_get(const struct reader *r, struct reader_stats *ret);
 
 #endif

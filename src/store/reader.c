@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * reader - buffers with a list of records each
+ *
+ * A disk reads whole blocks, so a buffer is read from the block in which the first record begins to
+ * the block in which the last one ends. Records a little apart are read together as well: a few
+ * blocks more cost less than one more request.
+ */
+#include "store/reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/inject.h"
+
+struct reader_buf {
+	struct disk_io io;
+	struct reader_read *reads; /* that are read with it, in order; lent ones are not here */
+	struct reader_read **last;
+	uint32_t n_reads; /* lent ones included; 0: free */
+	struct reader_buf *next_free;
+};
+
+struct read_list {
+	struct reader_read *first;
+	struct reader_read **last;
+};
+
+struct reader {
+	struct disk_queue *queue;
+	uint64_t block_mask;
+	uint8_t *memory;
+	struct reader_buf *free;
+	struct read_list done;	/* not reaped yet */
+	struct read_list again; /* to be read alone */
+	uint32_t n_held;
+	struct reader_stats stats;
+	struct reader_buf bufs[READER_BUFS];
+};
+
+DEFINE_CLEANUP(struct reader *, reader_free)
+
+static void list_reset(struct read_list *l)
+{
+	l->first = NULL;
+	l->last = &l->first;
+}
+
+static void list_push(struct read_list *l, struct reader_read *read)
+{
+	read->next = NULL;
+	*l->last = read;
+	l->last = &read->next;
+}
+
+static struct reader_read *list_pop(struct read_list *l)
+{
+	struct reader_read *read = l->first;
+
+	if (!read)
+		return NULL;
+	l->first = read->next;
+	if (!l->first)
+		l->last = &l->first;
+	return read;
+}
+
+int reader_new(struct reader **ret_reader, struct disk *disk)
+{
+	_cleanup_(reader_freep) struct reader *r = inject_fail() ? NULL : calloc(1, sizeof(*r));
+	struct disk_queue_options options = { .depth = READER_BUFS, .n_memories = 1 };
+	uint32_t i;
+	int e;
+
+	if (!r)
+		return err_origin(-ENOMEM);
+	list_reset(&r->done);
+	list_reset(&r->again);
+	r->block_mask = disk->block_bytes - 1;
+	r->memory = inject_fail() ? NULL : aligned_alloc(4096, READER_BUFS * READER_BUF_BYTES);
+	if (!r->memory)
+		return err_origin(-ENOMEM);
+	options.memory[0] = (struct iovec){ r->memory, READER_BUFS * READER_BUF_BYTES };
+	for (i = READER_BUFS; i-- > 0;) {
+		r->bufs[i].io.bytes = r->memory + (size_t)i * READER_BUF_BYTES;
+		r->bufs[i].io.user = &r->bufs[i];
+		r->bufs[i].next_free = r->free;
+		r->free = &r->bufs[i];
+	}
+	e = disk_queue_new(disk, &options, &r->queue);
+	if (e)
+		return err_trace(e);
+	*ret_reader = TAKE_PTR(r);
+	return 0;
+}
+
+struct reader *reader_free(struct reader *r)
+{
+	if (!r)
+		return NULL;
+	disk_queue_free(r->queue);
+	free(r->memory);
+	free(r);
+	return NULL;
+}
+
+static uint64_t block_down(const struct reader *r, uint64_t offset)
+{
+	return offset & ~r->block_mask;
+}
+
+static uint64_t block_up(const struct reader *r, uint64_t offset)
+{
+	return (offset + r->block_mask) & ~r->block_mask;
+}
+
+/* pre: one is free */
+static struct reader_buf *buf_take(struct reader *r, struct reader_read *first)
+{
+	struct reader_buf *b = r->free;
+	uint64_t end = block_up(r, first->extent.offset + first->extent.n_bytes);
+
+	ASSERT(b && b->n_reads == 0);
+	r->free = b->next_free;
+	b->reads = NULL;
+	b->last = &b->reads;
+	b->io.offset = block_down(r, first->extent.offset);
+	b->io.n_bytes = (uint32_t)(end - b->io.offset);
+	ASSERT(b->io.n_bytes <= READER_BUF_BYTES);
+	return b;
+}
+
+/* Read @read with the others of @b if it fits. */
+static bool buf_extend(const struct reader *r, struct reader_buf *b, const struct reader_read *read)
+{
+	uint64_t end = block_up(r, read->extent.offset + read->extent.n_bytes);
+
+	if (read->extent.offset < b->io.offset || end - b->io.offset > READER_BUF_BYTES)
+		return false;
+	if (end - b->io.offset > b->io.n_bytes)
+		b->io.n_bytes = (uint32_t)(end - b->io.offset);
+	return true;
+}
+
+static void buf_add(struct reader_buf *b, struct reader_read *read)
+{
+	read->buf = b;
+	read->record = NULL;
+	read->next = NULL;
+	*b->last = read;
+	b->last = &read->next;
+	b->n_reads++;
+}
+
+static void buf_begin(struct reader *r, struct reader_buf *b)
+{
+	r->stats.n_ios++;
+	r->stats.n_bytes += b->io.n_bytes;
+	disk_submit(r->queue, &b->io);
+}
+
+static void buf_drop_read(struct reader *r, struct reader_buf *b)
+{
+	ASSERT(b->n_reads > 0);
+	if (--b->n_reads > 0)
+		return;
+	b->next_free = r->free;
+	r->free = b;
+}
+
+uint32_t reader_submit(struct reader *r, struct reader_read *const *reads, uint32_t n)
+{
+	struct reader_buf *b = NULL;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		if (b && !buf_extend(r, b, reads[i])) {
+			buf_begin(r, b);
+			b = NULL;
+		}
+		if (!b && !r->free)
+			break;
+		if (!b)
+			b = buf_take(r, reads[i]);
+		buf_add(b, reads[i]);
+	}
+	if (b)
+		buf_begin(r, b);
+	if (i > 0)
+		disk_flush(r->queue);
+	r->n_held += i;
+	r->stats.n_reads += i;
+	return i;
+}
+
+/* Records that were read together with one that cannot be: each alone. */
+static void read_again(struct reader *r)
+{
+	struct reader_read *read;
+	struct reader_buf *b;
+
+	if (!r->again.first)
+		return;
+	while (r->free && (read = list_pop(&r->again))) {
+		b = buf_take(r, read);
+		buf_add(b, read);
+		buf_begin(r, b);
+	}
+	disk_flush(r->queue);
+}
+
+/* Each record of a buffer has arrived, or has not. */
+static void buf_end(struct reader *r, struct reader_buf *b)
+{
+	struct reader_read *read, *next;
+	bool was_alone = b->n_reads == 1;
+
+	if (b->io.result)
+		r->stats.n_errors++;
+	for (read = b->reads; read; read = next) {
+		next = read->next;
+		if (b->io.result == 0) {
+			read->record = b->io.bytes + (read->extent.offset - b->io.offset);
+			list_push(&r->done, read);
+			continue;
+		}
+		buf_drop_read(r, b);
+		read->buf = NULL;
+		list_push(was_alone ? &r->done : &r->again, read);
+	}
+	b->reads = NULL;
+}
+
+uint32_t reader_reap(struct reader *r, struct reader_read **ret_reads, uint32_t n_max)
+{
+	struct disk_io *ios[READER_BUFS];
+	uint32_t i, n;
+
+	n = disk_reap(r->queue, ios, READER_BUFS);
+	for (i = 0; i < n; i++)
+		buf_end(r, ios[i]->user);
+	read_again(r);
+	for (n = 0; n < n_max && r->done.first; n++)
+		ret_reads[n] = list_pop(&r->done);
+	return n;
+}
+
+void reader_release(struct reader *r, struct reader_read *read)
+{
+	ASSERT(r->n_held > 0);
+	r->n_held--;
+	if (read->buf)
+		buf_drop_read(r, read->buf);
+	read->buf = NULL;
+	read->record = NULL;
+	read_again(r);
+}
+
+int reader_fd(const struct reader *r)
+{
+	return disk_queue_fd(r->queue);
+}
+
+uint32_t reader_n_held(const struct reader *r)
+{
+	return r->n_held;
+}
+
+void reader_stats_get(const struct reader *r, struct reader_stats *ret)
+{
+	*ret = r->stats;
+}
