@@ -205,21 +205,35 @@ static uint64_t clean_score_locked(const struct segs *t, const struct segment *g
 	       ((t->segment_bytes + g->live_bytes) / RECORD_UNIT);
 }
 
+static bool clean_is_worth_it_locked(const struct segs *t, const struct segment *g,
+				     uint32_t max_live_pct) REQUIRES(t->lock)
+{
+	/*
+	 * A full one has some room that no record fits into: by the size of the segment alone small
+	 * ones would be moved around for ever. One that was closed early is not full.
+	 */
+	uint64_t full = t->segment_bytes - t->segment_bytes / 8;
+
+	if (g->fill_bytes > full)
+		full = g->fill_bytes;
+	return (uint64_t)g->live_bytes * 100 <= full * max_live_pct;
+}
+
 int segs_clean_begin(struct segs *t, uint32_t max_live_pct, struct segment_job *ret_job)
 {
 	uint32_t i, idx, best = 0, n_look = CLEAN_LOOK_MAX;
-	uint64_t score, best_score = 0, max_live;
+	uint64_t score, best_score = 0;
 	struct segment *g;
 
 	lock_acquire(&t->lock);
-	max_live = t->retiring ? t->segment_bytes : (uint64_t)t->segment_bytes * max_live_pct / 100;
 	if (n_look > t->n_high)
 		n_look = t->n_high;
 	for (i = 0; i < n_look; i++) {
 		idx = 1 + (t->clean_cursor + i) % t->n_high;
 		g = segment_at(t, idx);
-		if (g->state != SEGMENT_LIVE || g->buf || g->stuck || g->live_bytes > max_live ||
-		    (g->no_clean && !t->retiring))
+		if (g->state != SEGMENT_LIVE || g->buf || g->stuck)
+			continue;
+		if (!t->retiring && (g->no_clean || !clean_is_worth_it_locked(t, g, max_live_pct)))
 			continue;
 		score = clean_score_locked(t, g);
 		if (!best || score > best_score) {

@@ -301,6 +301,7 @@ bool segment_close_locked(struct segs *t, enum segment_stream stream)
 	struct segment *g = segment_at(t, idx);
 
 	t->open[stream] = 0;
+	g->fill_bytes = segment_buf(t, g)->end_unit * RECORD_UNIT;
 	segment_set_state_locked(t, idx, SEGMENT_FULL);
 	if (g->n_live == 0)
 		segment_free_locked(t, idx); /* all died here */

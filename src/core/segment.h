@@ -90,13 +90,14 @@ struct segment {
 	uint32_t physical; /* its place in the file */
 	uint32_t next;	   /* list of its state; 0: end */
 	uint32_t prev;
-	uint32_t n_live;      /* records */
-	uint32_t live_bytes;  /* of the file, heads and padding included */
-	uint16_t n_filling;   /* records reserved and not committed */
-	uint8_t state;	      /* enum segment_state */
-	uint8_t buf;	      /* 1..; 0: none */
-	uint8_t n_tries;      /* places its write failed at */
-	uint8_t list;	      /* enum segment_list */
+	uint32_t n_live;     /* records */
+	uint32_t live_bytes; /* of the file, heads and padding included */
+	uint32_t fill_bytes; /* what live_bytes would be if all were alive; set when it is closed */
+	uint16_t n_filling;  /* records reserved and not committed */
+	uint8_t state;	     /* enum segment_state */
+	uint8_t buf;	     /* 1..; 0: none */
+	uint8_t n_tries;     /* places its write failed at */
+	uint8_t list;	     /* enum segment_list */
 	uint8_t no_clean : 1; /* its footer cannot be read */
 	uint8_t dirty : 1;    /* its place has room in the file */
 	uint8_t sealed : 1;   /* the footer is in the buffer */

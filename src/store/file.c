@@ -244,6 +244,8 @@ void disk_file_close(struct disk_file *f)
 		(void)disk_file_punch(&f->disk, 0, f->n_bytes);
 	else if (ftruncate(f->fd, 0))
 		(void)disk_file_punch(&f->disk, 0, INT64_MAX - FILE_BLOCK_BYTES);
+	/* An io_uring that had it registered lets go of it only some time after its own end. */
+	(void)flock(f->fd, LOCK_UN);
 	close(f->fd);
 	*f = (struct disk_file)DISK_FILE_INIT;
 }

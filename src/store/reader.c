@@ -185,6 +185,7 @@ uint32_t reader_submit(struct reader *r, struct reader_read *const *reads, uint3
 			break;
 		if (!b)
 			b = buf_take(r, reads[i]);
+		reads[i]->is_again = false;
 		buf_add(b, reads[i]);
 	}
 	if (b)
@@ -216,7 +217,6 @@ static void read_again(struct reader *r)
 static void buf_end(struct reader *r, struct reader_buf *b)
 {
 	struct reader_read *read, *next;
-	bool was_alone = b->n_reads == 1;
 
 	if (b->io.result)
 		r->stats.n_errors++;
@@ -229,7 +229,8 @@ static void buf_end(struct reader *r, struct reader_buf *b)
 		}
 		buf_drop_read(r, b);
 		read->buf = NULL;
-		list_push(was_alone ? &r->done : &r->again, read);
+		list_push(read->is_again ? &r->done : &r->again, read);
+		read->is_again = true;
 	}
 	b->reads = NULL;
 }

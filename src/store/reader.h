@@ -3,9 +3,9 @@
  * reader - reads records for one thread that never blocks
  *
  * The thread that serves faults submits what it needs, sleeps on the descriptor with everything else,
- * and reaps. Neighbours that are submitted together become one read; if that fails each is read
- * alone, so that one bad sector costs one page. A record is lent until reader_release(): it lies in
- * the reader's own memory.
+ * and reaps. Neighbours that are submitted together become one read; what fails is read once more,
+ * each record alone, so that one bad sector costs one page. A record is lent until reader_release():
+ * it lies in the reader's own memory.
  *
  * A sleep in epoll_wait() may end with EINTR when a read is done: that is io_uring running what
  * waits for the thread.
@@ -35,6 +35,7 @@ struct reader_read {
 	const void *record;	   /* out; NULL: it could not be read */
 	struct reader_buf *buf;	   /* the reader's */
 	struct reader_read *next;  /* the reader's */
+	bool is_again;		   /* the reader\'s: it failed once */
 };
 
 struct reader_stats {
