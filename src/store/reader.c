@@ -235,17 +235,35 @@ static void buf_end(struct reader *r, struct reader_buf *b)
 	b->reads = NULL;
 }
 
-uint32_t reader_reap(struct reader *r, struct reader_read **ret_reads, uint32_t n_max)
+static uint32_t reap(struct reader *r, struct reader_read **ret_reads, uint32_t n_max, bool wait)
 {
 	struct disk_io *ios[READER_BUFS];
 	uint32_t i, n;
 
-	n = disk_reap(r->queue, ios, READER_BUFS);
+	if (wait)
+		n = disk_reap_wait(r->queue, ios, READER_BUFS);
+	else
+		n = disk_reap(r->queue, ios, READER_BUFS);
 	for (i = 0; i < n; i++)
 		buf_end(r, ios[i]->user);
 	read_again(r);
 	for (n = 0; n < n_max && r->done.first; n++)
 		ret_reads[n] = list_pop(&r->done);
+	return n;
+}
+
+uint32_t reader_reap(struct reader *r, struct reader_read **ret_reads, uint32_t n_max)
+{
+	return reap(r, ret_reads, n_max, false);
+}
+
+uint32_t reader_reap_wait(struct reader *r, struct reader_read **ret_reads, uint32_t n_max)
+{
+	uint32_t n = reap(r, ret_reads, n_max, false);
+
+	ASSERT(r->n_held > 0);
+	while (n == 0)
+		n = reap(r, ret_reads, n_max, true);
 	return n;
 }
 

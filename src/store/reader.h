@@ -57,6 +57,8 @@ uint32_t reader_submit(struct reader *r, struct reader_read *const *reads, uint3
 /* Readable when reader_reap() has something; but reap until it returns less than @n_max. */
 int reader_fd(const struct reader *r);
 uint32_t reader_reap(struct reader *r, struct reader_read **ret_reads, uint32_t n_max);
+/* The same, but waits for a read if none has ended: for who has nothing else to do. pre: one flies */
+uint32_t reader_reap_wait(struct reader *r, struct reader_read **ret_reads, uint32_t n_max);
 void reader_release(struct reader *r, struct reader_read *read);
 uint32_t reader_n_held(const struct reader *r); /* submitted and not released */
 void reader_stats_get(const struct reader *r, struct reader_stats *ret);

@@ -178,7 +178,8 @@ static uint32_t load_flying(struct rig *g, struct reader_read *reads, uint32_t n
 		ptrs[i] = &reads[i];
 	while (n_ended < n) {
 		n_begun += reader_submit(g->reader, ptrs + n_begun, n - n_begun);
-		n_done = reader_reap(g->reader, done, 8);
+		n_done = n % 2 ? reader_reap_wait(g->reader, done, 8)
+			       : reader_reap(g->reader, done, 8);
 		for (i = 0; i < n_done; i++)
 			n_lost += arrived(g, done[i]);
 		n_ended += n_done;
