@@ -42,6 +42,7 @@
 #define USWAP_STAGE_PAGES (USWAP_STAGE_HALF_PAGES * USWAP_STAGE_HALVES)
 #define USWAP_MSG_MAX_BYTES 8192u
 #define USWAP_NONCE_BYTES 16u
+#define USWAP_POLICY_NAME_BYTES 16u
 
 /* Environment that makes children started by exec attach by themselves. */
 #define USWAP_ENV_SOCKET "USWAP_SOCKET"	      /* "@name": abstract; else a path */
@@ -67,6 +68,8 @@ enum uswap_msg_type {
 	USWAP_CTL_HOME,	      /* bring .start/.len of my process home (MADV_GUARD_INSTALL…) */
 	USWAP_CTL_DONE,	      /* answer to a request; .err 0 or an errno */
 	USWAP_CTL_TEXT,
+	USWAP_CTL_POLICY, /* writeback by the policy named in .policy from now on */
+	USWAP_CTL_RETIRE, /* empty the swap file into memory; answered when it is */
 };
 
 struct uswap_msg_head {
@@ -178,12 +181,13 @@ struct uswap_msg_populated {
 	int32_t err;	 /* positive errno; 0: all done */
 };
 
-/* CTL_LEAVE, CTL_DETACH, CTL_STATUS, CTL_HOME. The daemon checks the peer's credentials. */
+/* CTL_LEAVE, CTL_DETACH, CTL_STATUS, CTL_HOME, CTL_POLICY, CTL_RETIRE. The daemon checks the peer's credentials. */
 struct uswap_msg_ctl {
 	struct uswap_msg_head head;
 	int32_t pid;
 	uint32_t reserved;
-	struct uswap_range range; /* CTL_HOME */
+	struct uswap_range range;	      /* CTL_HOME */
+	char policy[USWAP_POLICY_NAME_BYTES]; /* CTL_POLICY: zero terminated */
 };
 
 _Static_assert(sizeof(struct uswap_msg_detach) <= USWAP_MSG_MAX_BYTES, "command fits a packet");

@@ -20,6 +20,8 @@ enum {
 int run_command(int argc, char **argv);
 int status_command(int argc, char **argv);
 int detach_command(int argc, char **argv);
+int policy_command(int argc, char **argv);
+int retire_command(int argc, char **argv);
 int doctor_command(int argc, char **argv);
 
 #endif

@@ -82,13 +82,15 @@ int control_connect(const char *name, int *ret_fd)
 	return 0;
 }
 
-static int request_send(int fd, uint32_t type, pid_t pid)
+static int request_send(int fd, uint32_t type, pid_t pid, const char *policy)
 {
 	struct uswap_msg_ctl ctl = {
 		.head = { .type = type, .len = sizeof(ctl) },
 		.pid = (int32_t)pid,
 	};
 
+	if (policy)
+		strncpy(ctl.policy, policy, sizeof(ctl.policy) - 1);
 	if (send(fd, &ctl, sizeof(ctl), MSG_NOSIGNAL) != (ssize_t)sizeof(ctl))
 		return errno == EPIPE || errno == ECONNRESET ? CONTROL_E_NO_DAEMON : -errno;
 	return 0;
@@ -162,7 +164,8 @@ static int text_append(char **text, const struct uswap_msg_head *head)
 	return 0;
 }
 
-int control_request_text(int fd, uint32_t type, pid_t pid, int timeout_ms, char **ret_text)
+static int request(int fd, uint32_t type, pid_t pid, const char *policy, int timeout_ms,
+		   char **ret_text)
 {
 	_cleanup_(freep) struct uswap_msg_head *packet = calloc(1, PACKET_MAX_BYTES);
 	_cleanup_(freep) char *text = calloc(1, 1);
@@ -171,7 +174,7 @@ int control_request_text(int fd, uint32_t type, pid_t pid, int timeout_ms, char 
 
 	if (!packet || !text)
 		return -ENOMEM;
-	r = request_send(fd, type, pid);
+	r = request_send(fd, type, pid, policy);
 	while (!r) {
 		r = packet_receive(fd, timeout_ms, packet, PACKET_MAX_BYTES, &len);
 		if (r)
@@ -191,9 +194,19 @@ int control_request_text(int fd, uint32_t type, pid_t pid, int timeout_ms, char 
 	return r;
 }
 
+int control_request_text(int fd, uint32_t type, pid_t pid, int timeout_ms, char **ret_text)
+{
+	return request(fd, type, pid, NULL, timeout_ms, ret_text);
+}
+
 int control_request(int fd, uint32_t type, pid_t pid, int timeout_ms)
 {
-	return control_request_text(fd, type, pid, timeout_ms, NULL);
+	return request(fd, type, pid, NULL, timeout_ms, NULL);
+}
+
+int control_request_policy(int fd, uint32_t type, const char *policy, int timeout_ms)
+{
+	return request(fd, type, 0, policy, timeout_ms, NULL);
 }
 
 const char *control_outcome(int r)

@@ -32,6 +32,9 @@ int control_request(int fd, uint32_t type, pid_t pid, int timeout_ms);
 /* As above, for a request that is answered by text; NUL terminated. */
 int control_request_text(int fd, uint32_t type, pid_t pid, int timeout_ms, char **ret_text);
 
+/* As control_request(), about the daemon's swap file; @policy NULL: none is named. */
+int control_request_policy(int fd, uint32_t type, const char *policy, int timeout_ms);
+
 const char *control_outcome(int r); /* of any result above but 0, for a message */
 
 #endif

@@ -22,6 +22,8 @@ static const struct command commands[] = {
 	{ "status", "uswap status", status_command,
 	  "what a running daemon holds, as JSON or text" },
 	{ "detach", "uswap detach", detach_command, "bring a process's pages home for good" },
+	{ "policy", "uswap policy", policy_command, "change what goes to the swap file first" },
+	{ "retire", "uswap retire", retire_command, "empty the swap file into memory" },
 	{ "doctor", "uswap doctor", doctor_command, "check kernel, permissions and limits" },
 };
 

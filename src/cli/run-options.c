@@ -9,6 +9,7 @@
 
 #include "base/size.h"
 #include "cli/command.h"
+#include "daemon/policy.h"
 #include "daemon/worker.h"
 
 #include <argp.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 
 enum {
@@ -26,12 +28,28 @@ enum {
 	KEY_PLACEMENT,
 	KEY_NO_READAHEAD,
 	KEY_POOL,
+	KEY_FILE,
+	KEY_FILE_SIZE,
+	KEY_FILE_DIR,
+	KEY_ENCRYPT,
+	KEY_POLICY,
+	KEY_WRITE_RATE,
+	KEY_WRITE_DAY,
 };
+
+#define FILE_DIR_DEFAULT "/var/tmp"
 
 struct run_text {
 	const char *limit;
 	const char *resident;
 	const char *pool;
+	const char *file;
+	const char *file_size;
+	const char *file_dir;
+	const char *policy;
+	const char *write_rate;
+	const char *write_day;
+	bool encrypt;
 	const char *stats;
 	const char *stats_interval;
 	const char *placement;
@@ -49,12 +67,27 @@ static const struct argp_option run_argp_options[] = {
 	{ "resident", 'r', "SIZE", 0,
 	  "At most this much resident; without --limit the compressed part is unlimited", 0 },
 	{ "pool", KEY_POOL, "SIZE", 0, "At most this much compressed", 0 },
-	{ NULL, 0, NULL, 0, "What you see:", 2 },
+	{ NULL, 0, NULL, 0, "What does not fit goes to a file:", 2 },
+	{ "file-size", KEY_FILE_SIZE, "SIZE", 0,
+	  "Write cold pages, compressed, to a file of at most this size; alone: to one without a "
+	  "name, that ends with the command",
+	  0 },
+	{ "file", KEY_FILE, "FILE", 0, "This file or block device; what is in it is lost", 0 },
+	{ "file-dir", KEY_FILE_DIR, "DIR", 0,
+	  "Where the unnamed file is made (default " FILE_DIR_DEFAULT ")", 0 },
+	{ "encrypt", KEY_ENCRYPT, NULL, 0,
+	  "Encrypt what is written, with a key that is nowhere but in memory", 0 },
+	{ "policy", KEY_POLICY, "lru|fifo|size|none", 0,
+	  "What is written first: the coldest (lru), the oldest, what compresses badly; or nothing",
+	  0 },
+	{ "write-rate", KEY_WRITE_RATE, "SIZE", 0, "Write at most this much per second", 0 },
+	{ "write-day", KEY_WRITE_DAY, "SIZE", 0, "Write at most this much per day", 0 },
+	{ NULL, 0, NULL, 0, "What you see:", 3 },
 	{ "stats", KEY_STATS, "FILE", 0, "Write figures to FILE as JSON at the end", 0 },
 	{ "stats-interval", KEY_STATS_INTERVAL, "SECS", 0, "Write them every SECS seconds as well",
 	  0 },
 	{ "quiet", 'q', NULL, 0, "No summary line at the end", 0 },
-	{ NULL, 0, NULL, 0, "How it is done (the defaults are meant to be right):", 3 },
+	{ NULL, 0, NULL, 0, "How it is done (the defaults are meant to be right):", 4 },
 	{ "placement", KEY_PLACEMENT, "auto|follow|float", 0,
 	  "CPU of the thread that serves faults: follow the faulting thread, float, or measure and "
 	  "decide (auto)",
@@ -72,6 +105,7 @@ static const char run_argp_doc[] =
 	"  uswap run --limit 256M -- redis-server --port 7777\n"
 	"  uswap run --limit 25% --stats out.json -- python3 job.py\n"
 	"  uswap run --resident 64M -- sort -S 1G big.txt\n"
+	"  uswap run --limit 256M --file-size 8G -- python3 large.py\n"
 	"\n"
 	"The exit status is COMMAND's (128+N if signal N killed it); 125 if uswap itself failed, "
 	"126 if COMMAND cannot be executed, 127 if it was not found.";
@@ -92,6 +126,27 @@ static error_t run_option_take(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_POOL:
 		text->pool = arg;
+		break;
+	case KEY_FILE:
+		text->file = arg;
+		break;
+	case KEY_FILE_SIZE:
+		text->file_size = arg;
+		break;
+	case KEY_FILE_DIR:
+		text->file_dir = arg;
+		break;
+	case KEY_ENCRYPT:
+		text->encrypt = true;
+		break;
+	case KEY_POLICY:
+		text->policy = arg;
+		break;
+	case KEY_WRITE_RATE:
+		text->write_rate = arg;
+		break;
+	case KEY_WRITE_DAY:
+		text->write_day = arg;
 		break;
 	case KEY_STATS:
 		text->stats = arg;
@@ -123,6 +178,21 @@ static uint64_t machine_ram_bytes(void)
 	if (sysinfo(&info))
 		return 0;
 	return (uint64_t)info.totalram * info.mem_unit;
+}
+
+/* Of something that is not memory: no percentage, and as large as one likes. */
+static int disk_option_parse(const char *option, const char *text, uint64_t *ret_bytes)
+{
+	if (!text)
+		return 0;
+	if (size_parse(text, 0, ret_bytes)) {
+		fprintf(stderr,
+			"uswap: %s %s: not a size; give a positive number with K, M, G or T, such "
+			"as 512M or 8G\n",
+			option, *text ? text : "''");
+		return EXIT_OURS;
+	}
+	return 0;
 }
 
 /* Return: 0 or an exit status, after one line. */
@@ -224,6 +294,58 @@ static int sizes_check(const struct run_options *o)
 	return 0;
 }
 
+static bool is_device(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISBLK(st.st_mode);
+}
+
+static int file_options_parse(struct run_options *o, const struct run_text *text)
+{
+	const uint64_t least_bytes = 4u << 20;
+	bool any = text->file || text->file_size;
+	int r;
+
+	r = disk_option_parse("--file-size", text->file_size, &o->file_bytes);
+	if (!r)
+		r = disk_option_parse("--write-rate", text->write_rate, &o->write_rate_bytes);
+	if (!r)
+		r = disk_option_parse("--write-day", text->write_day, &o->write_day_bytes);
+	if (r)
+		return r;
+	if (!any && (text->file_dir || text->encrypt || text->policy || text->write_rate ||
+		     text->write_day)) {
+		fputs("uswap: there is no file: say how large it may become, such as --file-size "
+		      "8G\n",
+		      stderr);
+		return EXIT_OURS;
+	}
+	if (text->file && text->file_dir) {
+		fputs("uswap: --file-dir is for a file without a name; --file names it\n", stderr);
+		return EXIT_OURS;
+	}
+	if (text->file && !text->file_size && !is_device(text->file)) {
+		fprintf(stderr, "uswap: --file %s: how large may it become? --file-size 8G\n",
+			text->file);
+		return EXIT_OURS;
+	}
+	if (o->file_bytes && o->file_bytes < least_bytes) {
+		fputs("uswap: the file is too small: at least --file-size 4M\n", stderr);
+		return EXIT_OURS;
+	}
+	if (text->policy && !policy_find(text->policy)) {
+		fprintf(stderr, "uswap: --policy %s: not one of lru, fifo, size, none\n",
+			text->policy);
+		return EXIT_OURS;
+	}
+	o->file_path = text->file;
+	o->file_dir = text->file_dir ? text->file_dir : FILE_DIR_DEFAULT;
+	o->encrypt = text->encrypt;
+	o->policy = text->policy;
+	return 0;
+}
+
 int run_options_parse(struct run_options *ret, int argc, char **argv)
 {
 	static const struct argp argp = { run_argp_options,
@@ -249,6 +371,8 @@ int run_options_parse(struct run_options *ret, int argc, char **argv)
 		r = size_option_parse("--resident", text.resident, &o.resident_bytes);
 	if (!r)
 		r = size_option_parse("--pool", text.pool, &o.pool_bytes);
+	if (!r)
+		r = file_options_parse(&o, &text);
 	if (!r)
 		r = interval_parse(text.stats_interval, &o.stats_interval_ms);
 	if (!r)

@@ -82,4 +82,12 @@ void summary_format(char *buf, size_t n_bytes, const struct worker_summary *s, u
 	if (s->n_faults)
 		append(buf, n_bytes, ", p50 %" PRIu64 " us, p99 %" PRIu64 " us",
 		       (s->fault_p50_ns + 500) / 1000, (s->fault_p99_ns + 500) / 1000);
+	if (!s->peak_file_bytes)
+		return;
+	size_format(text, sizeof(text), s->peak_file_bytes);
+	append(buf, n_bytes, " · file %s", text);
+	count_format(text, sizeof(text), s->n_file_faults);
+	append(buf, n_bytes, ", %s read%s", text, s->n_file_faults == 1 ? "" : "s");
+	if (s->n_file_faults)
+		append(buf, n_bytes, ", p50 %" PRIu64 " us", (s->file_p50_ns + 500) / 1000);
 }

@@ -314,6 +314,22 @@ static int send_status(struct worker *w, struct conn *conn)
 	return r;
 }
 
+/* Requests about the swap file, not about a process. */
+static void start_file_request(struct worker *w, struct conn *conn, const struct uswap_msg_ctl *msg)
+{
+	char name[USWAP_POLICY_NAME_BYTES + 1] = "";
+
+	if (!w->backing.is_open) {
+		answer(w, conn, ENOTBLK);
+	} else if (msg->head.type == USWAP_CTL_POLICY) {
+		memcpy(name, msg->policy, USWAP_POLICY_NAME_BYTES);
+		answer(w, conn, writeback_set_policy(w, name) ? 0 : EINVAL);
+	} else {
+		backing_retire(w);
+		conn->request = REQUEST_RETIRE;
+	}
+}
+
 static int start_request(struct worker *w, struct conn *conn, const struct uswap_msg_ctl *msg)
 {
 	struct client *c;
@@ -327,6 +343,10 @@ static int start_request(struct worker *w, struct conn *conn, const struct uswap
 	}
 	if (msg->head.type == USWAP_CTL_STATUS)
 		return send_status(w, conn);
+	if (msg->head.type == USWAP_CTL_POLICY || msg->head.type == USWAP_CTL_RETIRE) {
+		start_file_request(w, conn, msg);
+		return 0;
+	}
 	c = find_pid(w, own ? conn->pid : msg->pid, &unsure);
 	if (!c) {
 		/* pages of the range may be out: guard pages are refused, as by an older kernel */
@@ -367,6 +387,12 @@ static bool go_on(struct worker *w, struct conn *conn)
 {
 	struct client *c = conn->client;
 
+	if (conn->request == REQUEST_RETIRE) {
+		if (!backing_is_empty(w))
+			return false;
+		answer(w, conn, 0);
+		return true;
+	}
 	if (!c) {
 		answer(w, conn, 0); /* the process has ended: nothing of it is out */
 		return true;
@@ -389,6 +415,7 @@ static bool go_on(struct worker *w, struct conn *conn)
 		    space_bring_home(c->space, conn->range, HOME_BATCH_PAGES))
 			return false;
 		break;
+	case REQUEST_RETIRE:
 	case REQUEST_NONE:
 		return false;
 	}

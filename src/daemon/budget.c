@@ -13,7 +13,10 @@
  * in memory does nothing but fault. Before that point is near, eviction trades time for space (zstd at once,
  * recompression without waiting for idleness); at the floor the limit is exceeded, and said so.
  *
- * When evicting gains nothing (the data does not compress) or nothing can leave (everything is
+ * With a file the pool has marks: above the high one the writeback thread moves cold pages out, so room
+ * comes back whether data compresses or not, and a program that waits for room waits for the disk.
+ *
+ * Without one, or when it is full: when evicting gains nothing (the data does not compress) or nothing can leave (everything is
  * pinned, locked or shared), the limit is given up for as long as that lasts, and said so: a program
  * is slowed down for a limit, never stopped for good.
  */
@@ -33,6 +36,7 @@
 #define FUTILE_RETRY_NS (2000ULL * 1000 * 1000)
 #define WARN_NS (5000ULL * 1000 * 1000)
 #define RATIO_WINDOW_BYTES (1ULL << 20)
+#define VIEW_NS (50ULL * 1000 * 1000)
 
 static uint64_t limit_of(uint64_t bytes)
 {
@@ -67,6 +71,13 @@ uint64_t budget_store_pages(struct worker *w, uint64_t *ret_pool_pages)
 
 	swap_stats_get(w->swap, &s);
 	meta = PAGES(s.meta_bytes + s.buf_bytes + page_map_arenas_bytes(&w->group.arenas));
+	if (w->backing.is_open) {
+		struct swap_file_stats f;
+
+		swap_file_stats_get(w->swap, &f);
+		meta += PAGES(f.buf_bytes + f.meta_bytes) +
+			PAGES((uint64_t)READER_BUFS * READER_BUF_BYTES);
+	}
 	if (ret_pool_pages)
 		*ret_pool_pages = PAGES(s.pool_bytes);
 	return PAGES(s.pool_bytes) + meta;
@@ -124,16 +135,20 @@ void budget_update(struct worker *w)
 	store = budget_store_pages(w, &pool);
 	/* what is staged or on its way will be in the pool soon */
 	store += (uint64_t)((double)(s.n_staged + g->n_jobs * 64ULL) * b->ratio);
+	store += g->n_loading; /* what is being read has its room already */
+	writeback_look(w, s.stored_bytes);
 	under_limit = room_under(b->limit_pages, resident + store);
 	room = room_under(b->resident_pages, resident);
 	g->room_pages = (room < under_limit ? room : under_limit) + (int64_t)b->let_in_pages;
 	/* what cannot leave is no working set: squeezed for it, what can would only be faulted for */
-	b->starved = resident < b->floor_pages;
+	b->starved = resident < b->floor_pages && !writeback_works(w);
 	b->at_floor = b->starved || evictable_pages(w) < b->floor_pages;
 	b->incompressible |= b->futile || (b->starved && under_limit < 0);
-	g->limit_off = b->futile || b->at_floor;
-	atomic_store_explicit(&w->tight, resident < b->tight_pages && under_limit < 4096,
-			      memory_order_relaxed); /* a hint for the compressors */
+	/* at the floor nothing can leave; with a file room comes from the pool instead */
+	g->limit_off = b->futile || (b->at_floor && !writeback_works(w));
+	atomic_store_explicit(
+		&w->tight, resident < b->tight_pages && under_limit < 4096 && !writeback_works(w),
+		memory_order_relaxed); /* a hint for the compressors */
 	b->pool_full = room_under(b->pool_pages, pool) < 256;
 	/* kept copies may take a share of the pool; they are the first thing to go */
 	if (b->limit_pages != UINT64_MAX) {
@@ -191,7 +206,7 @@ static void warn_over(const struct budget *b, uint64_t over, uint64_t resident, 
 	if (b->incompressible)
 		log_warn(
 			"the limit cannot be held: the data does not compress enough (%s resident, %s "
-			"compressed); %s above the limit",
+			"compressed); %s above the limit; a swap file would hold it: --file-size",
 			text[1], text[2], text[0]);
 	else
 		log_warn(
@@ -248,6 +263,10 @@ static void check_futile(struct worker *w, uint64_t now)
 
 	if (b->limit_pages == UINT64_MAX)
 		return;
+	if (writeback_works(w)) {
+		b->futile = false;
+		return;
+	}
 	if (!b->futile && b->ratio > FUTILE_RATIO && w->group.room_pages < 0) {
 		b->futile = true;
 		b->futile_ns = now;
@@ -286,6 +305,47 @@ static void maybe_manage(struct worker *w, struct space *sp, uint64_t now)
 		return;
 	known = sp->map.n_present + sp->n_unknown;
 	sp->managed_rss_pages = sp->rss_anon_pages > known ? sp->rss_anon_pages - known : 0;
+}
+
+/* Ask the policy: twenty times a second, with rates of about the last second. */
+static void ask_policy(struct worker *w, uint64_t now)
+{
+	const struct space_stats *st = &w->group.stats;
+	struct budget *b = &w->budget;
+	double passed_s = (double)(now - b->view_ns) / 1e9;
+	struct uswap_policy_view view;
+	struct swap_app_stats a;
+	uint64_t pool, store;
+	double part;
+
+	if (!w->backing.is_open || now - b->view_ns < VIEW_NS)
+		return;
+	part = passed_s > 1 ? 1 : passed_s;
+	b->loads_per_s +=
+		part * ((double)(st->n_load_faults - b->n_loads) / passed_s - b->loads_per_s);
+	b->file_loads_per_s += part * ((double)(st->n_file_faults - b->n_file_loads) / passed_s -
+				       b->file_loads_per_s);
+	b->view_ns = now;
+	b->n_loads = st->n_load_faults;
+	b->n_file_loads = st->n_file_faults;
+	swap_app_stats_get(w->group.app, &a);
+	store = budget_store_pages(w, &pool);
+	view = (struct uswap_policy_view){
+		.now_ns = now,
+		.limit_bytes = b->limit_pages == UINT64_MAX ? UINT64_MAX : w->o->limit_bytes,
+		.pool_max_bytes = b->pool_pages == UINT64_MAX ? UINT64_MAX : w->o->pool_bytes,
+		.resident_bytes = b->rss_pages * PAGE_BYTES,
+		.pool_bytes = pool * PAGE_BYTES,
+		.meta_bytes = (store - pool) * PAGE_BYTES,
+		.file_bytes = a.file_bytes,
+		.file_max_bytes = w->backing.max_bytes,
+		.ratio = b->ratio,
+		.pool_loads_per_s = b->loads_per_s - b->file_loads_per_s,
+		.file_loads_per_s = b->file_loads_per_s,
+	};
+	writeback_choose(w, &view);
+	if (a.file_bytes > w->backing.peak_bytes)
+		w->backing.peak_bytes = a.file_bytes;
 }
 
 static bool sample_space(struct worker *w, struct space *sp, uint32_t flags)
@@ -337,6 +397,7 @@ void budget_sample(struct worker *w, uint64_t now)
 	budget_update(w);
 	track_peaks(w, now);
 	check_futile(w, now);
+	ask_policy(w, now);
 	list_for_each_safe(sp, tmp, &w->group.spaces, link)
 		maybe_manage(w, sp, now);
 	/* registration found pages that were counted by the sample already */

@@ -13,14 +13,23 @@
 #define EVICT_PAUSE_NS (500ULL * 1000)
 #define UNSHARE_NS (1ULL * 1000 * 1000)
 #define STALL_NS (4ULL * 1000 * 1000)
+#define WRITEBACK_STALL_NS (200ULL * 1000 * 1000)
 #define LET_IN_PAGES 256u
 #define TRACED_BATCH_PAGES 512u
 
-static bool evictions_under_way(const struct worker *w)
+/* Pages leave for the file, and room comes back. */
+static bool writeback_moves(const struct worker *w, uint64_t now)
+{
+	return load_relaxed(&w->writeback.wanted) && writeback_works(w) &&
+	       now - load_relaxed(&w->writeback.moved_ns) <
+		       WRITEBACK_STALL_NS; /* relaxed: figures */
+}
+
+static bool evictions_under_way(const struct worker *w, uint64_t now)
 {
 	const struct space *sp;
 
-	if (w->group.n_jobs)
+	if (w->group.n_jobs || writeback_moves(w, now))
 		return true;
 	list_for_each(sp, &w->group.spaces, link)
 		if (sp->gate == GATE_SHUT) /* not populating: the agent may wait for room itself */
@@ -110,7 +119,7 @@ static void unstall(struct worker *w, uint64_t now)
 	struct budget *b = &w->budget;
 	int64_t step;
 
-	if (!somebody_waits_for_room(w) || evictions_under_way(w)) {
+	if (!somebody_waits_for_room(w) || evictions_under_way(w, now)) {
 		b->stalled_ns = 0;
 		return;
 	}

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/worker-impl.h"
@@ -32,6 +33,15 @@ void report_summary(struct worker *w)
 	s->n_faults = st->n_faults;
 	s->fault_p50_ns = latency_ns(&st->latency, 0.5);
 	s->fault_p99_ns = latency_ns(&st->latency, 0.99);
+	if (w->backing.is_open) {
+		struct store_stats f;
+
+		store_stats_get(w->backing.store, &f);
+		s->peak_file_bytes = w->backing.peak_bytes;
+		s->n_file_faults = st->n_file_faults;
+		s->file_p50_ns = latency_ns(&st->file_latency, 0.5);
+		s->written_bytes = f.written_bytes;
+	}
 }
 
 static json_t *integer(uint64_t v)
@@ -84,6 +94,59 @@ static json_t *store_json(struct worker *w)
 		"put", (json_int_t)a.n_put, "put_unchanged", (json_int_t)a.n_put_unchanged,
 		"loaded", (json_int_t)a.n_load, "codec_in_bytes", (json_int_t)a.compressed_in_bytes,
 		"codec_out_bytes", (json_int_t)a.compressed_out_bytes);
+}
+
+static json_t *file_json(struct worker *w)
+{
+	const struct space_stats *s = &w->group.stats;
+	const struct writeback *wb = &w->writeback;
+	struct swap_file_stats f;
+	struct swap_app_stats a;
+	struct reader_stats rd;
+	struct store_stats st;
+	json_t *o = json_object();
+
+	swap_file_stats_get(w->swap, &f);
+	swap_app_stats_get(w->group.app, &a);
+	store_stats_get(w->backing.store, &st);
+	reader_stats_get(w->backing.reader, &rd);
+	json_object_set_new(o, "policy", json_string(wb->policy->name));
+	json_object_set_new(o, "max_bytes", integer(w->backing.max_bytes));
+	json_object_set_new(o, "peak_bytes", integer(w->backing.peak_bytes));
+	json_object_set_new(o, "pages", integer(a.n_file));
+	json_object_set_new(o, "kept_pages", integer(a.n_file_kept));
+	json_object_set_new(o, "compressed_bytes", integer(a.file_bytes));
+	json_object_set_new(o, "live_bytes", integer(f.live_bytes));
+	json_object_set_new(o, "room_bytes", integer(f.room_bytes));
+	json_object_set_new(o, "segments_used", integer(f.n_used));
+	json_object_set_new(o, "segments_free", integer(f.n_free));
+	json_object_set_new(o, "segments_bad", integer(f.n_bad));
+	json_object_set_new(o, "written_back_pages", integer(a.n_writeback));
+	json_object_set_new(o, "written_back_bytes", integer(a.writeback_bytes));
+	json_object_set_new(o, "met_loads", integer(a.n_writeback_warm));
+	json_object_set_new(o, "met_pins", integer(a.n_writeback_busy));
+	json_object_set_new(o, "found_full", integer(a.n_writeback_full));
+	json_object_set_new(o, "held_back_by_rate", integer(load_relaxed(&wb->n_held_back)));
+	json_object_set_new(o, "rehomed_pages", integer(a.n_rehomed));
+	json_object_set_new(o, "written_bytes", integer(st.written_bytes));
+	json_object_set_new(o, "write_errors", integer(st.n_write_errors));
+	json_object_set_new(o, "disk_full", integer(st.n_disk_full));
+	json_object_set_new(o, "cleaned_segments", integer(st.n_cleaned));
+	json_object_set_new(o, "cleaned_pages", integer(st.n_cleaned_pages));
+	json_object_set_new(o, "punched_bytes", integer(st.punched_bytes));
+	json_object_set_new(o, "stopped_by",
+			    st.stopped_errno ? json_string(strerror(abs(st.stopped_errno)))
+					     : json_null());
+	json_object_set_new(o, "read_pages", integer(rd.n_reads));
+	json_object_set_new(o, "reads", integer(rd.n_ios));
+	json_object_set_new(o, "read_bytes", integer(rd.n_bytes));
+	json_object_set_new(o, "read_errors", integer(rd.n_errors));
+	json_object_set_new(o, "faults", integer(s->n_file_faults));
+	json_object_set_new(o, "readahead_pages", integer(s->n_file_ahead));
+	json_object_set_new(o, "faults_queued", integer(s->n_file_waits));
+	json_object_set_new(o, "p50_ns", integer(latency_ns(&s->file_latency, 0.5)));
+	json_object_set_new(o, "p99_ns", integer(latency_ns(&s->file_latency, 0.99)));
+	return o;
 }
 
 static json_t *limit_json(const struct worker *w)
@@ -144,6 +207,7 @@ static json_t *report_json(struct worker *w)
 	json_object_set_new(o, "faults", faults_json(s));
 	json_object_set_new(o, "evictions", evictions_json(s));
 	json_object_set_new(o, "store", store_json(w));
+	json_object_set_new(o, "file", w->backing.is_open ? file_json(w) : json_null());
 	json_object_set_new(o, "lost_pages", integer(a.n_lost));
 	json_object_set_new(o, "poisoned_pages", integer(s->n_poisoned));
 	json_object_set_new(o, "processes", processes_json(w));

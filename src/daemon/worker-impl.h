@@ -7,6 +7,8 @@
  *   budget.c    the limit: how much is used, how much room there is, when it cannot be held
  *   pump.c      evictions and waiting faults, once per round of the loop
  *   compress.c  compressor threads and the upkeep thread
+ *   backing.c   the swap file: opened, read
+ *   writeback.c the thread that moves cold pages there, and when (policy.c)
  *   place.c     where the owner thread runs
  *   report.c    figures: JSON, summary
  */
@@ -16,9 +18,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "daemon/policy.h"
 #include "daemon/worker.h"
 #include "space/mem-linux.h"
 #include "space/space.h"
+#include "store/file.h"
+#include "store/reader.h"
+#include "store/store.h"
 
 #define WORKER_MAX_COMPRESSORS 8u
 #define WORKER_MAX_COMPANY 4u
@@ -53,6 +59,7 @@ enum request {
 	REQUEST_LEAVE,	/* take the agent of .client away */
 	REQUEST_DETACH, /* bring .client home for good */
 	REQUEST_HOME,	/* bring .range home */
+	REQUEST_RETIRE, /* empty the swap file */
 };
 struct conn {
 	struct watch watch;
@@ -107,6 +114,10 @@ struct budget {
 	uint64_t pss_ns;
 	uint64_t peak_rss_pages, peak_store_pages, peak_meta_pages, peak_pages;
 
+	uint64_t view_ns;		/* last time the policy was asked */
+	uint64_t n_loads, n_file_loads; /* at that moment */
+	double loads_per_s, file_loads_per_s;
+
 	uint64_t in_bytes, out_bytes; /* codec figures at the last look */
 	double ratio;		      /* recent bytes stored per byte evicted */
 	bool incompressible;	      /* it was futile, or at the floor, at least once */
@@ -148,6 +159,50 @@ struct placement {
 	pthread_t company[WORKER_MAX_COMPANY];
 };
 
+/* The swap file. [owner] but for what says otherwise. */
+struct backing {
+	bool is_open;
+	struct disk_file file;
+	uint64_t max_bytes;
+	struct store_bell *bell;
+	struct store *store;
+	struct reader *reader;
+	struct reader_read *reads; /* all of them */
+	struct reader_read **free; /* stack of those not in use */
+	uint32_t n_free;
+	struct watch watch;  /* of the reader */
+	_Atomic bool broken; /* cannot be written any more */
+	bool retiring;	     /* all of it goes back to memory */
+	uint64_t peak_bytes; /* most that lay there */
+};
+
+struct write_rate { /* [writeback thread] */
+	double credit_bytes;
+	uint64_t at_ns;
+};
+
+/* Relaxed throughout: figures between owner and thread, each for itself. */
+struct writeback {
+	bool runs;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t call;
+	bool called;			   /* [lock] */
+	bool stop;			   /* [lock] */
+	_Atomic bool stop_now;		   /* the same, for a sweep under way */
+	const struct uswap_policy *policy; /* [owner] */
+	uint64_t high_bytes;		   /* [owner] of the pool */
+	_Atomic uint64_t low_bytes;
+	_Atomic uint64_t bytes_per_s; /* the policy's; 0: no bound */
+	_Atomic int order;	      /* enum uswap_policy_order */
+	_Atomic bool wanted;	      /* the pool was above its high mark, and is not low yet */
+	_Atomic bool full;	      /* the file takes nothing now */
+	_Atomic uint64_t moved_ns;    /* last time that something went */
+	_Atomic uint64_t n_held_back; /* times that a bound of the user or the policy was met */
+	struct write_rate user_rate, policy_rate;
+	uint64_t day_ns, day_bytes; /* [writeback thread] */
+};
+
 struct worker {
 	const struct worker_options *o;
 	struct swap *swap;
@@ -156,6 +211,8 @@ struct worker {
 	struct placement place;
 	struct inbox inbox;
 	struct compress_pool compress;
+	struct backing backing;
+	struct writeback writeback;
 	struct list conns;
 	struct watch listen;
 	struct watch front;
@@ -213,6 +270,26 @@ void pump(struct worker *w, uint64_t now_ns);
 int compress_start(struct worker *w);
 void compress_stop(struct worker *w);
 void compress_post(struct worker *w, struct evict_job *job);
+
+/* backing.c */
+int backing_open(struct worker *w); /* Return: 0, also without a file; a negative errno, said */
+void backing_retire(
+	struct worker *w); /* empty the file into the pool; nothing is written any more */
+bool backing_is_empty(struct worker *w); /* no page lies there */
+void backing_close(struct worker *w);
+void backing_forget(struct worker *w);
+uint32_t backing_read(void *user, struct page_read **reads, uint32_t n);
+void backing_release(void *user, struct page_read *read);
+
+/* writeback.c */
+int writeback_init(struct worker *w);
+int writeback_start(struct worker *w); /* pre: backing_open() */
+void writeback_stop(struct worker *w);
+void writeback_call(struct worker *w); /* have a look; any thread */
+void writeback_choose(struct worker *w, const struct uswap_policy_view *view);
+void writeback_look(struct worker *w, uint64_t used_bytes);    /* above the mark? */
+bool writeback_set_policy(struct worker *w, const char *name); /* False: there is no such */
+bool writeback_works(const struct worker *w); /* what the pool has too much can go to the file */
 
 /* place.c */
 void place_init(struct worker *w);

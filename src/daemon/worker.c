@@ -177,6 +177,13 @@ static const struct space_host worker_host = {
 	.forked = host_forked,
 	.now_ns = host_now_ns,
 };
+static const struct space_host worker_host_file = {
+	.post_job = host_post_job,
+	.forked = host_forked,
+	.now_ns = host_now_ns,
+	.read = backing_read,
+	.release = backing_release,
+};
 
 /* ---- words of other threads ----------------------------------------------------------------- */
 
@@ -291,7 +298,8 @@ static void tick(struct worker *w, uint64_t now)
 		w->stats_ns = now;
 		report_write(w, false);
 	}
-	if (w->front_gone && list_is_empty(&w->group.spaces) && !w->group.n_jobs)
+	if (w->front_gone && list_is_empty(&w->group.spaces) && !w->group.n_jobs &&
+	    list_is_empty(&w->group.loads))
 		w->done = true;
 }
 
@@ -417,7 +425,13 @@ static int worker_open(struct worker *w)
 	r = swap_new(&w->swap, &options);
 	if (r)
 		return err_fold(r);
-	r = space_group_init(&w->group, w->swap, &worker_host, w, options.max_pages);
+	r = backing_open(w);
+	if (!r)
+		r = writeback_init(w);
+	if (!r)
+		r = space_group_init(&w->group, w->swap,
+				     w->backing.is_open ? &worker_host_file : &worker_host, w,
+				     options.max_pages);
 	if (r)
 		return r;
 	w->group.readahead = w->o->readahead;
@@ -426,6 +440,8 @@ static int worker_open(struct worker *w)
 	r = compress_start(w);
 	if (!r)
 		r = place_start(w);
+	if (!r)
+		r = writeback_start(w);
 	if (r)
 		return r;
 	w->listen = (struct watch){ w->o->listen_fd, attach_accept };
@@ -458,6 +474,7 @@ int worker_main(const struct worker_options *o)
 	if (!w)
 		return 1;
 	w->o = o;
+	w->backing.file = (struct disk_file)DISK_FILE_INIT;
 	w->start_ns = clock_now_ns();
 	secure_self();
 	r = worker_open(w);
@@ -468,11 +485,14 @@ int worker_main(const struct worker_options *o)
 	(void)send(o->front_fd, &word, 1, MSG_NOSIGNAL);
 	loop(w);
 	place_stop(w);
+	writeback_stop(w);
 	compress_stop(w);
 	list_for_each_safe(conn, tmp, &w->conns, link)
 		conn_free(w, conn);
 	space_group_deinit(&w->group);
+	backing_close(w);
 	swap_free(w->swap);
+	backing_forget(w);
 	free(w);
 	return 0;
 }

@@ -39,6 +39,10 @@ struct worker_summary {
 	uint64_t n_faults;
 	uint64_t fault_p50_ns;
 	uint64_t fault_p99_ns;
+	uint64_t peak_file_bytes; /* compressed pages on file */
+	uint64_t n_file_faults;	  /* of the faults: had to be read */
+	uint64_t file_p50_ns;
+	uint64_t written_bytes; /* to the file */
 };
 
 /* MAP_SHARED between front and worker; the worker writes. */
@@ -56,6 +60,13 @@ struct worker_options {
 	uint32_t stats_interval_ms; /* 0: only at the end */
 	int placement;
 	bool readahead;
+	const char *file_path;	   /* swap file or device; NULL: an unnamed one, if .file_bytes */
+	const char *file_dir;	   /* where the unnamed one is made */
+	uint64_t file_bytes;	   /* most of it that is used; 0: no file, or all of a device */
+	bool encrypt;		   /* what goes to the file */
+	const char *policy;	   /* NULL: the default */
+	uint64_t write_rate_bytes; /* to the file, per second; 0: no bound */
+	uint64_t write_day_bytes;  /* the same, per day */
 	struct worker_shared *shared;
 	int front_fd;
 };

@@ -115,6 +115,23 @@ char *report_text(struct worker *w)
 	return strdup("{}");
 }
 
+bool writeback_set_policy(struct worker *w, const char *name)
+{
+	ASSERT(strlen(name) <= USWAP_POLICY_NAME_BYTES);
+	return !strcmp(name, "lru");
+}
+
+void backing_retire(struct worker *w)
+{
+	w->backing.retiring = true;
+}
+
+bool backing_is_empty(struct worker *w)
+{
+	ASSERT(w->backing.retiring);
+	return fuzz_u8(&in) % 4 == 0;
+}
+
 static uint64_t host_now_ns(void *user)
 {
 	return 1;
@@ -142,6 +159,7 @@ static void worker_make(void)
 	log_level_set(LOG_SILENT);
 	ASSERT(!swap_new(&worker.swap, &options));
 	ASSERT(!space_group_init(&worker.group, worker.swap, &host, NULL, options.max_pages));
+	worker.backing.is_open = true;
 	worker.dev_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	worker.epoll_fd = -1;
 	worker.front_pid = 4711;
@@ -167,11 +185,14 @@ static size_t hello_make(struct uswap_msg_hello *m)
 
 static size_t ctl_make(struct uswap_msg_ctl *m)
 {
-	*m = (struct uswap_msg_ctl){ .head = { USWAP_CTL_LEAVE + fuzz_u8(&in) % 6, sizeof(*m) },
+	*m = (struct uswap_msg_ctl){ .head = { USWAP_CTL_LEAVE + fuzz_u8(&in) % 8, sizeof(*m) },
 				     .pid = fuzz_u8(&in) % 8,
 				     .range = { fuzz_u64(&in), fuzz_u64(&in) } };
 	if (fuzz_u8(&in) % 2)
 		m->range = (struct uswap_range){ CLIENT_BASE, (1 + fuzz_u8(&in)) * 4096ull };
+	memset(m->policy, fuzz_u8(&in), sizeof(m->policy)); /* mostly without an end */
+	if (fuzz_u8(&in) % 2)
+		memcpy(m->policy, "lru", 4);
 	return sizeof(*m);
 }
 

@@ -17,7 +17,7 @@ _uswap()
 	_init_completion -n : || return
 
 	if ((cword == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W 'run status detach doctor help --help --version' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'run status detach policy retire doctor help --help --version' -- "$cur")
 		return
 	fi
 	case ${words[1]} in
@@ -29,7 +29,8 @@ _uswap()
 				((i++))
 				break
 				;;
-			-l | -r | --limit | --resident | --pool | --stats | --stats-interval | --placement)
+			-l | -r | --limit | --resident | --pool | --stats | --stats-interval | --placement | --file | \
+				--file-size | --file-dir | --policy | --write-rate | --write-day)
 				((i++))
 				;;
 			-*) ;;
@@ -44,13 +45,19 @@ _uswap()
 		-l | -r | --limit | --resident | --pool)
 			mapfile -t COMPREPLY < <(compgen -W '64M 128M 256M 512M 1G 25% 50%' -- "$cur")
 			;;
-		--stats) _filedir ;;
+		--file-size | --write-rate | --write-day)
+			mapfile -t COMPREPLY < <(compgen -W '256M 1G 4G 8G' -- "$cur")
+			;;
+		--policy) mapfile -t COMPREPLY < <(compgen -W 'lru fifo size none' -- "$cur") ;;
+		--file-dir) _filedir -d ;;
+		--stats | --file) _filedir ;;
 		--stats-interval) ;;
 		--placement) mapfile -t COMPREPLY < <(compgen -W 'auto follow float' -- "$cur") ;;
 		*)
 			if [[ $cur == -* ]]; then
 				mapfile -t COMPREPLY < <(compgen -W '--limit --resident --pool --stats
-					--stats-interval --quiet --placement --no-readahead --help --' -- "$cur")
+					--stats-interval --quiet --placement --no-readahead --file --file-size
+					--file-dir --encrypt --policy --write-rate --write-day --help --' -- "$cur")
 			else
 				_command_offset "$cword"
 			fi
@@ -59,7 +66,15 @@ _uswap()
 		;;
 	status) mapfile -t COMPREPLY < <(compgen -W "--json --help $(_uswap_pids)" -- "$cur") ;;
 	detach) mapfile -t COMPREPLY < <(compgen -W "--help $(_uswap_pids)" -- "$cur") ;;
+	policy)
+		if [[ $prev == policy ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "--help $(_uswap_pids)" -- "$cur")
+		else
+			mapfile -t COMPREPLY < <(compgen -W 'lru fifo size none' -- "$cur")
+		fi
+		;;
+	retire) mapfile -t COMPREPLY < <(compgen -W "--help $(_uswap_pids)" -- "$cur") ;;
 	doctor) mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur") ;;
-	help) mapfile -t COMPREPLY < <(compgen -W 'run status detach doctor' -- "$cur") ;;
+	help) mapfile -t COMPREPLY < <(compgen -W 'run status detach policy retire doctor' -- "$cur") ;;
 	esac
 } && complete -F _uswap uswap
