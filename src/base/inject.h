@@ -6,7 +6,8 @@
  * load where memory is taken, none of which is on the fault path.
  *
  * inject_race() marks a place where another thread may come between. Builds with USWAP_RACE (the
- * stress tests have one) now and then let it, for as long as it takes to do a lot of harm.
+ * stress tests have one) now and then let it, for as long as it takes to do a lot of harm; or a test
+ * with one thread plays the other one there, at place number n for every n.
  *
  * Threads: any; relaxed is enough, the order of allocations of several threads is arbitrary anyway.
  */
@@ -41,6 +42,8 @@ static inline bool inject_disarm(void)
 	return fired;
 }
 
+typedef void inject_race_fn(void *user);
+void inject_race_set(inject_race_fn *fn, void *user); /* instead of waiting; NULL: wait again */
 void inject_race_slow(void);
 
 #ifdef USWAP_RACE

@@ -5,7 +5,8 @@
  * All of it starts at the wrong end again, with a ref that says who a record belonged to when it was
  * written. So the same steps as everywhere (I1): pin by slot and generation, look the tree up,
  * compare the place, use, publish by one store, unpin. A ref of a record that died is one whose slot
- * is gone or whose entry is somewhere else; nobody keeps footers up to date.
+ * is gone or whose entry is somewhere else; nobody keeps footers up to date. (The place alone would
+ * decide: a place has one owner until its segment is free. The generation spares a pin for nothing.)
  *
  * A ref read from a disk is not believed, even if its checksum is right: numbers are checked before
  * they are used as indexes, and the entry decides.

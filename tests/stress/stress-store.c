@@ -7,7 +7,8 @@
  * that all of it is in motion. At the end it is retired while the owners are still at work. Each page
  * has a shadow of its content: a wrong or lost one ends the test at once.
  *
- * First with io_uring, if there is one, then with threads.
+ * First with io_uring, if there is one, then with threads. USWAP_TEST_DIR says where, and
+ * USWAP_TEST_FULL=1 that there is less room than the file wants.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -202,7 +203,8 @@ static void *writeback_main(void *arg)
 
 static void begin(uint64_t seed, bool no_uring)
 {
-	struct disk_file_options fo = { .dir = ".", .no_uring = no_uring };
+	const char *dir = getenv("USWAP_TEST_DIR");
+	struct disk_file_options fo = { .dir = dir ? dir : ".", .no_uring = no_uring };
 	struct swap_options so = { .max_pages = N_OWNERS * N_PAGES,
 				   .n_bufs = N_BUFS,
 				   .allow_unlocked_memory = true };
@@ -277,7 +279,9 @@ static void end(void)
 	printf("%" PRIu64 " segments written, %" PRIu64 " cleaned, %" PRIu64
 	       " pages moved, %" PRIu64 " bytes punched\n",
 	       sst.n_written, sst.n_cleaned, sst.n_cleaned_pages, sst.punched_bytes);
-	ASSERT(sst.n_write_errors == 0 && sst.n_clean_errors == 0);
+	ASSERT(sst.n_write_errors == sst.n_disk_full && sst.n_clean_errors == 0);
+	ASSERT((sst.n_disk_full > 0) == (test_env("USWAP_TEST_FULL", 0) > 0));
+	ASSERT(sst.stopped_errno == 0);
 	swap_free(the_swap);
 	store_bell_free(bell);
 	disk_file_close(&file);

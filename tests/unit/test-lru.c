@@ -75,11 +75,38 @@ static void test_move_and_remove(void **state)
 	lru_deinit(&lru);
 }
 
+/* Those that are passed over stay where they are; looks are bounded. */
+static void test_pick_large(void **state)
+{
+	struct lru_pick pick;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		entry_set_where(
+			entry_at(&entries, e[i]),
+			(struct entry_where){ .form = ENTRY_LZ4, .len = i == 2 ? 4000 : 100 });
+	assert_int_equal(lru_pick_large(&lru, LRU_FRESH, 4000, 2, &pick), LRU_E_NONE);
+	assert_int_equal(lru_pick_large(&lru, LRU_FRESH, 4001, 9, &pick), LRU_E_NONE);
+	assert_int_equal(lru_pick_large(&lru, LRU_FRESH, 4000, 3, &pick), 0);
+	assert_int_equal(pick.entry_idx, e[2]);
+	assert_int_equal(lru_pick_large(&lru, LRU_AGED, 1, 9, &pick), LRU_E_NONE);
+	/* It was turned to the young end; the others are in their order. */
+	for (i = 0; i < 4; i++) {
+		static const uint32_t order[] = { 0, 1, 3, 2 };
+
+		assert_int_equal(lru_pick_coldest(&lru, LRU_FRESH, &pick), 0);
+		assert_int_equal(pick.entry_idx, e[order[i]]);
+	}
+	assert_int_equal(lru_pick_coldest(&lru, LRU_KEPT, &pick), LRU_E_EMPTY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_second_chance, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_move_and_remove, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pick_large, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

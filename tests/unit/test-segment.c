@@ -4,6 +4,7 @@
  */
 #include "test-common.h"
 
+#include "core/entry.h"
 #include "core/segment-io.h"
 #include "core/segment.h"
 #include "core/swap-file.h"
@@ -80,6 +81,29 @@ static uint32_t fill(struct segment_loc *locs, uint32_t n_max)
 static enum segment_state state_of(uint32_t idx)
 {
 	return (enum segment_state)segment_at(&t, idx)->state;
+}
+
+/* All forty bits of a location go into an entry and come back, beside everything else. */
+static void test_location(void **state)
+{
+	static const uint64_t locs[] = { 1, 0xffffffff, UINT64_C(0x100000000),
+					 UINT64_C(0xa5a5a5a5a5), UINT64_C(0xffffffffff) };
+	struct entry_where w = { .len = 4096, .form = ENTRY_RAW, .kept = true, .level = 3 }, got;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(locs) / sizeof(locs[0]); i++) {
+		got = where_unpack(where_pack(where_on_file(w, (struct segment_loc){ locs[i] })));
+		assert_true(got.on_file && !where_in_pool(got));
+		assert_int_equal(where_file_loc(got).v, locs[i]);
+		assert_int_equal(got.len, 4096);
+		assert_int_equal(got.form, ENTRY_RAW);
+		assert_int_equal(got.level, 3);
+		assert_true(got.kept);
+		got = where_unpack(where_pack(where_at_pool(got, 0xfffffffe)));
+		assert_true(!got.on_file && where_in_pool(got));
+		assert_int_equal(got.loc, 0xfffffffe);
+	}
 }
 
 static void test_life(void **state)
@@ -376,6 +400,7 @@ static void test_stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_location),
 		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_written_before_all_is_there, setup,
 						teardown),

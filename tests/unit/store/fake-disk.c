@@ -103,7 +103,8 @@ static int32_t do_write(struct fake_disk *d, const struct disk_io *io)
 		return -ENOSPC;
 	if (n > n_bytes)
 		n = n_bytes;
-	memcpy(d->bytes + offset, disk_io_bytes(io), n);
+	if (d->n_writes != d->lose_write_at)
+		memcpy(d->bytes + offset, disk_io_bytes(io), n);
 	return (int32_t)n;
 }
 

@@ -23,6 +23,7 @@ struct fake_disk {
 	uint64_t room_bytes;	   /* the disk is full when this much is taken; 0: never */
 	uint64_t fail_write_at;	   /* number of the write that fails; 0: none */
 	uint64_t fail_writes_from; /* this one and all after it; 0: none */
+	uint64_t lose_write_at;	   /* this one is said to be done, and is not */
 	uint64_t fail_read_at;
 	int error;		   /* what they fail with */
 	uint64_t bad_from, bad_to; /* reads that touch these bytes fail with EIO */

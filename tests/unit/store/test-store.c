@@ -254,6 +254,33 @@ static void test_reads_lie(void **state)
 	}
 }
 
+/*
+ * A disk says that it wrote and did not: what is there is a segment of before, with records of the
+ * same pages at the same places. Their seals are another write's.
+ */
+static void test_write_is_lost(void **state)
+{
+	uint32_t k, n_lost, encrypt;
+
+	(void)state;
+	for (encrypt = 0; encrypt < 2; encrypt++) {
+		begin(encrypt);
+		store_pages(N_PAGES);
+		rig_writeback(&rig, N_PAGES);
+		swap_file_flush(rig.swap);
+		rig_pump(&rig);
+		for (k = 0; k < N_PAGES; k++)
+			rig_drop(&rig, k);
+		disk.lose_write_at = disk.n_writes + 2;
+		store_pages(N_PAGES);
+		rig_writeback(&rig, N_PAGES);
+		n_lost = load_pages(N_PAGES);
+		assert_in_range(n_lost, 5, 20); /* one segment */
+		assert_int_equal(app_stats().n_lost, n_lost);
+		end();
+	}
+}
+
 /* Somebody cuts the file. */
 static void test_file_is_cut(void **state)
 {
@@ -377,12 +404,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain),	  cmocka_unit_test(test_each_write_fails),
-		cmocka_unit_test(test_disk_dies), cmocka_unit_test(test_short),
-		cmocka_unit_test(test_disk_full), cmocka_unit_test(test_reads_fail),
-		cmocka_unit_test(test_reads_lie), cmocka_unit_test(test_file_is_cut),
-		cmocka_unit_test(test_cleaning),  cmocka_unit_test(test_punch),
-		cmocka_unit_test(test_retire),	  cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_plain),	      cmocka_unit_test(test_each_write_fails),
+		cmocka_unit_test(test_disk_dies),     cmocka_unit_test(test_short),
+		cmocka_unit_test(test_disk_full),     cmocka_unit_test(test_reads_fail),
+		cmocka_unit_test(test_reads_lie),     cmocka_unit_test(test_file_is_cut),
+		cmocka_unit_test(test_write_is_lost), cmocka_unit_test(test_cleaning),
+		cmocka_unit_test(test_punch),	      cmocka_unit_test(test_retire),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	clock_source_set(fake_now, NULL);
