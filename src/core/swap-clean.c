@@ -125,6 +125,7 @@ static void clean_refs(struct clean *c, const struct segment_ref *refs, uint32_t
 		if (!ref_is_sane(c->s, &refs[i]))
 			continue;
 		slot = (struct slot_ref){ .id = { refs[i].slot }, .gen = refs[i].gen };
+		inject_race();
 		r = slot_try_pin_ref(&c->s->slots, slot, SWAP_PIN_MOVE);
 		if (r) {
 			c->is_busy |= r != SWAP_E_GONE; /* it stays for now */

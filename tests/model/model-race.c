@@ -13,11 +13,19 @@
 #include "base/assert.h"
 #include "base/inject.h"
 #include "core/swap-file.h"
+#include "core/swap-impl.h"
 #include "core/swap.h"
 #include "test-disk.h"
 #include "test-pages.h"
 
-enum { SEGMENT = 16 << 10, N_SEGMENTS = 40, N_OTHERS = 6, N_FILLERS = 90, SEED = 1006 };
+enum {
+	SEGMENT = 16 << 10,
+	N_SEGMENTS = 40,
+	N_OTHERS = 6,
+	N_FILLERS = 90,
+	SEED = 1006,
+	SEED_NOISE = 18
+};
 
 enum where {
 	IN_BUF,
@@ -45,6 +53,7 @@ static struct codec_ctx *ctx, *other_ctx;
 static struct stage_buf *buf;
 static struct test_disk disk;
 static struct page victim, others[N_OTHERS], fillers[N_FILLERS];
+static uint64_t kind; /* of pages: SEED compress, SEED_NOISE are all of one length */
 static uint32_t n_filled, n_points, intrude_at;
 static void (*intruder)(void);
 static bool has_intruded;
@@ -125,6 +134,50 @@ static void writeback(uint32_t n_pages)
 
 /* ---- the second thread ---------------------------------------------------------------------- */
 
+/* A pin that the second thread holds until the first is done: nobody else may change the entry. */
+static struct page *held;
+static uint64_t held_where;
+
+static uint64_t where_of(const struct page *p)
+{
+	uint32_t idx = tree_lookup(area_of(&s->areas, p->id), p->id);
+
+	return idx ? load_relaxed(&entry_at(&s->entries, idx)->where) : 0;
+}
+
+static void hold(struct page *p)
+{
+	if (p->state == GONE || swap_try_pin(s, p->id, SWAP_PIN_LOAD))
+		return;
+	held = p;
+	held_where = where_of(p);
+}
+
+static void hold_end(void)
+{
+	if (!held)
+		return;
+	ASSERT(where_of(held) == held_where);
+	swap_unpin(s, held->id);
+	held = NULL;
+}
+
+static void in_hold(void)
+{
+	hold(&victim);
+}
+
+static void in_hold_other(void)
+{
+	hold(&others[0]);
+}
+
+static void in_drop_all_kept(void)
+{
+	swap_drop_kept(app, UINT64_MAX);
+	swap_file_drop_kept(app, UINT64_MAX);
+}
+
 static void in_load(void)
 {
 	load(&victim, SWAP_LOAD_ERASE);
@@ -161,20 +214,44 @@ static void in_put_same(void)
 
 static void in_put_other(void)
 {
-	in_keep_and_put(SEED + 16 * 77, false);
+	in_keep_and_put(kind + 16 * 77, false);
+}
+
+/* The same slot and generation on the disk, at another place. */
+static void in_put_other_on_disk(void)
+{
+	in_keep_and_put(kind + 16 * 77, false);
+	compress(&victim);
+	writeback(100);
+	write_all();
 }
 
 static void in_drop_kept_and_put(void)
 {
-	in_keep_and_put(SEED + 16 * 78, true);
+	in_keep_and_put(kind + 16 * 78, true);
 	compress(&victim);
+}
+
+/* The slot and its generation stay; the entry is somebody else's now. */
+static void in_entry_to_other(void)
+{
+	if (victim.state == STORED)
+		load(&victim, SWAP_LOAD_KEEP);
+	if (victim.state != KEPT || fillers[0].state != GONE)
+		return;
+	in_drop_all_kept();
+	store(&fillers[0], kind + 16 * 82);
+	compress(&fillers[0]);
+	if (swap_try_pin(s, victim.id, SWAP_PIN_STORE) == 0)
+		put(&victim, kind + 16 * 83);
+	hold(&fillers[0]);
 }
 
 /* The same id, most likely, and the same entry, with another content. */
 static void in_new_owner(void)
 {
 	drop(&victim);
-	store(&victim, SEED + 16 * 79);
+	store(&victim, kind + 16 * 79);
 	compress(&victim);
 }
 
@@ -190,8 +267,8 @@ static void in_drop_and_others(void)
 {
 	drop(&victim);
 	drop(&others[0]);
-	store(&others[0], SEED + 16 * 80);
-	store(&victim, SEED + 16 * 81);
+	store(&others[0], kind + 16 * 80);
+	store(&victim, kind + 16 * 81);
 	compress(&others[0]);
 }
 
@@ -241,12 +318,6 @@ static void in_compact(void)
 	swap_compact(s, UINT64_MAX);
 }
 
-static void in_drop_all_kept(void)
-{
-	swap_drop_kept(app, UINT64_MAX);
-	swap_file_drop_kept(app, UINT64_MAX);
-}
-
 static void (*const intruders[])(void) = {
 	in_load,
 	in_load_abort,
@@ -266,6 +337,10 @@ static void (*const intruders[])(void) = {
 	in_compact,
 	in_drop_all_kept,
 	in_drop_and_others,
+	in_put_other_on_disk,
+	in_entry_to_other,
+	in_hold,
+	in_hold_other,
 };
 enum { N_INTRUDERS = sizeof(intruders) / sizeof(intruders[0]) };
 
@@ -398,8 +473,8 @@ static void bring(enum where where)
 	if (where == IN_POOL || where == IN_SPARSE_POOL)
 		return;
 	if (where == KEPT_IN_POOL) {
-		ASSERT(load(&victim, SWAP_LOAD_KEEP) && victim.state == KEPT);
-		return;
+		ASSERT(load(&victim, SWAP_LOAD_KEEP));
+		return; /* noise is not kept there */
 	}
 	writeback(100);
 	if (where == IN_FAILED)
@@ -420,8 +495,10 @@ static void end(void)
 	for (i = 0; i < N_OTHERS; i++)
 		ASSERT(load(&others[i], SWAP_LOAD_ERASE));
 	drop(&victim);
-	for (i = 0; i < N_FILLERS; i++)
+	for (i = 0; i < N_FILLERS; i++) {
+		load(&fillers[i], SWAP_LOAD_ABORT);
 		drop(&fillers[i]);
+	}
 	swap_buf_put(s, buf);
 	swap_file_rehome(s, ctx);
 	swap_check(s);
@@ -438,13 +515,13 @@ static bool run(const struct actor *a, uint32_t intruder_idx, uint32_t n)
 	begin();
 	/* Two blocks of the pool, of which one is not needed. */
 	for (i = 0; a->where == IN_SPARSE_POOL && i < N_FILLERS; i++) {
-		store(&fillers[i], SEED); /* one size, one class */
+		store(&fillers[i], kind); /* one size, one class */
 		compress(&fillers[i]);
 	}
 	/* The victim is the coldest, and some neighbours come after it. */
-	store(&victim, SEED);
+	store(&victim, kind);
 	for (i = 0; i < N_OTHERS; i++) {
-		store(&others[i], SEED + 16 * (i + 1));
+		store(&others[i], kind + 16 * (i + 1));
 		if (i % 2)
 			compress(&others[i]);
 	}
@@ -458,6 +535,7 @@ static bool run(const struct actor *a, uint32_t intruder_idx, uint32_t n)
 	inject_race_set(at_point, NULL);
 	a->act();
 	inject_race_set(NULL, NULL);
+	hold_end();
 	end();
 	return has_intruded;
 }
@@ -470,25 +548,37 @@ static bool drops_counts(uint32_t intruder_idx)
 	       fn == in_drop_and_others || fn == in_load;
 }
 
+static uint32_t run_actor(const struct actor *a)
+{
+	uint32_t i, n, n_runs = 0;
+
+	for (i = 0; i < N_INTRUDERS; i++) {
+		if (a->holds && drops_counts(i))
+			continue;
+		for (n = 1; run(a, i, n); n++)
+			n_runs++;
+	}
+	return n_runs;
+}
+
 int main(void)
 {
-	uint32_t a, i, n, n_runs = 0, n_before;
+	static const uint64_t kinds[] = { SEED, SEED_NOISE };
+	uint32_t a, k, n, n_runs = 0;
 
 	ASSERT(codec_ctx_new(&ctx) == 0);
 	ASSERT(codec_ctx_new(&other_ctx) == 0);
-	for (a = 0; a < N_ACTORS; a++) {
-		n_before = n_runs;
-		for (i = 0; i < N_INTRUDERS; i++) {
-			if (actors[a].holds && drops_counts(i))
-				continue;
-			for (n = 1; run(&actors[a], i, n); n++)
-				n_runs++;
+	for (k = 0; k < 2; k++) {
+		kind = kinds[k];
+		for (a = 0; a < N_ACTORS; a++) {
+			n = run_actor(&actors[a]);
+			ASSERT(n > 0 || kind == SEED_NOISE); /* it has points */
+			printf("%s: %u runs\n", actors[a].name, n);
+			fflush(stdout);
+			n_runs += n;
 		}
-		ASSERT(n_runs > n_before); /* it has points */
-		printf("%s: %u runs so far\n", actors[a].name, n_runs);
-		fflush(stdout);
 	}
-	ASSERT(n_runs > 1000);
+	ASSERT(n_runs > 3000);
 	codec_ctx_free(ctx);
 	codec_ctx_free(other_ctx);
 	return 0;
