@@ -191,7 +191,7 @@ uint64_t budget_interval_ns(const struct worker *w)
 	return ns > SAMPLE_MAX_NS ? SAMPLE_MAX_NS : ns;
 }
 
-static bool shares_pages(const struct worker *w)
+bool budget_shares_pages(const struct worker *w)
 {
 	return w->group.stats.n_forks && w->group.n_spaces > 1;
 }
@@ -360,7 +360,7 @@ static bool sample_space(struct worker *w, struct space *sp, uint32_t flags)
 	if (flags & MEM_SAMPLE_PSS)
 		sp->shared_pages =
 			s.anon_pages > s.pss_anon_pages ? s.anon_pages - s.pss_anon_pages : 0;
-	if (!shares_pages(w))
+	if (!budget_shares_pages(w))
 		sp->shared_pages = 0;
 	if (sp->shared_pages > s.anon_pages)
 		sp->shared_pages = s.anon_pages;
@@ -382,7 +382,7 @@ void budget_sample(struct worker *w, uint64_t now)
 		b->status_ns = now;
 		flags |= MEM_SAMPLE_STATUS;
 	}
-	if (shares_pages(w) && now - b->pss_ns > PSS_NS) {
+	if (budget_shares_pages(w) && now - b->pss_ns > PSS_NS) {
 		b->pss_ns = now;
 		flags |= MEM_SAMPLE_PSS;
 	}

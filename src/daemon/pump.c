@@ -12,6 +12,7 @@
 #define UPDATE_NS (100ULL * 1000)
 #define EVICT_PAUSE_NS (500ULL * 1000)
 #define UNSHARE_NS (1ULL * 1000 * 1000)
+#define UNSHARE_MIN_PAGES 64u
 #define STALL_NS (4ULL * 1000 * 1000)
 #define WRITEBACK_STALL_NS (200ULL * 1000 * 1000)
 #define LET_IN_PAGES 256u
@@ -62,6 +63,24 @@ static void evict_refused(struct space *sp, uint64_t now)
 	}
 }
 
+/*
+ * Pages that a fork left unmovable though nobody shares them any more: making them movable costs no
+ * copy, so they need not wait until there is nothing else to evict.
+ */
+static void unshare_leftovers(struct worker *w, uint64_t now)
+{
+	struct space *sp;
+
+	if (budget_shares_pages(w))
+		return;
+	list_for_each(sp, &w->group.spaces, link)
+		if (sp->n_stuck >= UNSHARE_MIN_PAGES && now > sp->unshare_ns + UNSHARE_NS &&
+		    space_can_evict(sp)) {
+			sp->unshare_ns = now;
+			(void)space_unshare(sp, USWAP_STAGE_HALF_PAGES);
+		}
+}
+
 /* Send commands until what is wanted is under way. */
 static void evict(struct worker *w, uint64_t now)
 {
@@ -85,6 +104,7 @@ static void evict(struct worker *w, uint64_t now)
 		wanted -= n < wanted ? n : wanted;
 		w->budget.let_in_pages -= n < w->budget.let_in_pages ? n : w->budget.let_in_pages;
 	}
+	unshare_leftovers(w, now);
 	if (!wanted)
 		return;
 	swap_stats_get(w->swap, &stats);

@@ -261,6 +261,7 @@ void budget_update(struct worker *w);	 /* room from the last sample and what was
 void budget_last_word(struct worker *w); /* the program is over: the limit was not held, untold */
 uint64_t budget_interval_ns(const struct worker *w);
 uint64_t budget_wanted_pages(const struct worker *w); /* to evict, so that the reserve is there */
+bool budget_shares_pages(const struct worker *w); /* relatives by fork may have pages in common */
 uint64_t budget_store_pages(struct worker *w, uint64_t *ret_pool_pages);
 
 /* pump.c */
