@@ -37,6 +37,9 @@ struct uswap_policy_view {
 	double ratio;		 /* stored bytes per byte evicted, recently; 1: incompressible */
 	double pool_loads_per_s; /* faults answered from memory */
 	double file_loads_per_s; /* faults that had to be read */
+	uint64_t pool_load_ns;	 /* median time that such a fault took */
+	uint64_t file_load_ns;
+	uint64_t last_high_bytes; /* the last answer; 0: none yet */
 };
 
 struct uswap_policy_choice {

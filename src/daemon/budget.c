@@ -342,6 +342,10 @@ static void ask_policy(struct worker *w, uint64_t now)
 		.ratio = b->ratio,
 		.pool_loads_per_s = b->loads_per_s - b->file_loads_per_s,
 		.file_loads_per_s = b->file_loads_per_s,
+		.pool_load_ns = latency_ns(&st->latency, 0.5),
+		.file_load_ns = latency_ns(&st->file_latency, 0.5),
+		.last_high_bytes =
+			w->writeback.high_bytes == USWAP_POLICY_NEVER ? 0 : w->writeback.high_bytes,
 	};
 	writeback_choose(w, &view);
 	if (a.file_bytes > w->backing.peak_bytes)

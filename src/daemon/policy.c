@@ -2,48 +2,61 @@
 /*
  * The built-in policies: one rule for how much, three orders.
  *
- * How much of the limit the pool may take: a page in the pool that would else be on the disk saves a
- * read, a page that is resident saves only a decompression, some ten times less; and a page that
- * compresses c:1 lets c of them stay in memory for one. So what compresses well may fill most of the
- * limit before anything is written, and what does not compress goes to the file as fast as it comes.
- * While programs read from the disk a lot the pool gets more, at the expense of what is resident.
+ * How much of the limit the pool may take. What compresses well may fill most of it, since a page that
+ * compresses c:1 lets c of them stay in memory for one that is resident; what does not compress goes to the
+ * file as fast as it comes. Below that bound the two kinds of load are held against each other: time that
+ * programs lose to loads from the pool is lost because too little is resident, time lost to reads because
+ * too little is in memory at all. Whichever costs more gets more room, a little at a time.
  */
 #include "daemon/policy.h"
 
 #include <string.h>
 
-#define SHARE_GOOD \
-	0.70 /* of the limit without metadata, for the pool: ratio RATIO_GOOD or better */
-#define SHARE_POOR 0.10	 /* the same for what does not compress */
-#define SHARE_READS 0.08 /* more, while reads from the disk are frequent */
+#define SHARE_GOOD 0.78 /* at most, of the limit without metadata: ratio RATIO_GOOD or better */
+#define SHARE_POOR 0.10 /* the same for what does not compress */
+#define SHARE_MIN 0.20	/* at least, if it compresses at all */
+#define SHARE_STEP 0.01
 #define RATIO_GOOD 0.45
 #define RATIO_POOR 0.90
-#define READS_PART 8.0 /* frequent: one load of this many has to be read */
-#define READS_MIN_PER_S 200.0
-#define LOW_PART 16 /* the low mark is this part below the high one */
+#define COST_FACTOR 2.0	  /* less than that apart, the two kinds of load are balanced */
+#define POOL_LOAD_PARTS 2 /* a load makes an eviction necessary, which costs about as much */
+#define LOW_PART 16	  /* the low mark is this part below the high one */
 
-static double pool_share(const struct uswap_policy_view *v)
+/* The most the pool may have, by how well data compresses. */
+static double share_max(const struct uswap_policy_view *v)
 {
-	double loads = v->pool_loads_per_s + v->file_loads_per_s;
-	double share = SHARE_POOR;
-
 	if (v->ratio <= RATIO_GOOD)
-		share = SHARE_GOOD;
-	else if (v->ratio < RATIO_POOR)
-		share += (SHARE_GOOD - SHARE_POOR) * (RATIO_POOR - v->ratio) /
-			 (RATIO_POOR - RATIO_GOOD);
-	if (v->ratio < RATIO_POOR && v->file_loads_per_s > READS_MIN_PER_S &&
-	    v->file_loads_per_s > loads / READS_PART)
-		share += SHARE_READS;
-	return share;
+		return SHARE_GOOD;
+	if (v->ratio >= RATIO_POOR)
+		return SHARE_POOR;
+	return SHARE_POOR +
+	       (SHARE_GOOD - SHARE_POOR) * (RATIO_POOR - v->ratio) / (RATIO_POOR - RATIO_GOOD);
+}
+
+static double pool_share(const struct uswap_policy_view *v, uint64_t room_bytes)
+{
+	double pool_cost = v->pool_loads_per_s * (double)v->pool_load_ns * POOL_LOAD_PARTS;
+	double file_cost = v->file_loads_per_s * (double)v->file_load_ns;
+	double most = share_max(v);
+	double least = most < SHARE_MIN ? most : SHARE_MIN;
+	double share = v->last_high_bytes ? (double)v->last_high_bytes / (double)room_bytes : most;
+
+	if (pool_cost > file_cost * COST_FACTOR)
+		share -= SHARE_STEP;
+	else if (file_cost > pool_cost * COST_FACTOR)
+		share += SHARE_STEP;
+	return share < least ? least : share > most ? most : share;
 }
 
 static void marks(const struct uswap_policy_view *v, struct uswap_policy_choice *ret)
 {
 	uint64_t high = USWAP_POLICY_NEVER;
 
-	if (v->limit_bytes != UINT64_MAX && v->limit_bytes > v->meta_bytes)
-		high = (uint64_t)((double)(v->limit_bytes - v->meta_bytes) * pool_share(v));
+	if (v->limit_bytes != UINT64_MAX && v->limit_bytes > v->meta_bytes) {
+		uint64_t room_bytes = v->limit_bytes - v->meta_bytes;
+
+		high = (uint64_t)((double)room_bytes * pool_share(v, room_bytes));
+	}
 	if (v->pool_max_bytes != UINT64_MAX && high > v->pool_max_bytes - v->pool_max_bytes / 16)
 		high = v->pool_max_bytes - v->pool_max_bytes / 16; /* room for what is on its way */
 	ret->high_bytes = high;

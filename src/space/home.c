@@ -29,6 +29,10 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 		return false;
 	}
 	r = swap_load(g->swap, id, g->scratch, g->codec, NULL);
+	if (r == SWAP_E_ON_FILE) { /* written since we asked */
+		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
+		return false;
+	}
 	if (r) { /* lost: poisoned, here as anywhere (R7) */
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
 		if (sp->mem->ops->poison(sp->mem, addr, PAGE_BYTES))

@@ -227,8 +227,9 @@ int load_begin(struct space *sp, const struct waiting_fault *f, struct slot_id i
 	if (g->host->read && swap_file_needs_read(g->swap, id, &extent))
 		return load_file_begin(sp, f, &plan);
 	r = load_collect(sp, &plan, f->addr, &run);
+	if (r == SWAP_E_ON_FILE) /* it lay in a buffer, which has been written since we asked */
+		return load_file_begin(sp, f, &plan);
 	if (r) {
-		ASSERT(r != SWAP_E_ON_FILE);
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
 		return load_poison(sp, f);
 	}

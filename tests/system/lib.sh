@@ -5,8 +5,9 @@
 #
 #   real-NAME.sh USWAP_BINARY       "plain" instead of a path: run everything without uswap
 #
-# Each script runs a program three times: plain, with --resident at a quarter of its need, and with
-# --limit at half of it; what it prints on stdout must be the same. USWAP_FULL=1 is the long form.
+# Each script runs a program four times: plain, with --resident at a quarter of its need, with --limit at
+# half of it, and with --limit at an eighth and a swap file; what it prints on stdout must be the same.
+# USWAP_FULL=1 is the long form, USWAP_MODES="plain file" a choice.
 # Exit status: 0 the same, 1 not, 77 something needed is missing (said on stderr).
 
 set -u
@@ -113,6 +114,7 @@ run_set()
 	local buffers_mib
 
 	buffers_mib=$(short_or_full 4 0)
+	[ "$mode" != file ] || buffers_mib=$(short_or_full 8 2)
 	run=()
 	if [ "$mode" != plain ] && [ "$uswap" = plain ]; then
 		return
@@ -121,6 +123,8 @@ run_set()
 	plain) ;;
 	resident) run=("$uswap" run --resident "$(($1 / 4))M" --stats "$work/stats.$mode" --) ;;
 	limit) run=("$uswap" run --limit "$(($1 / 2 + buffers_mib))M" --stats "$work/stats.$mode" --) ;;
+	file) run=("$uswap" run --limit "$(($1 / 8 + buffers_mib))M" --file-size "$(($1 * 4))M"
+		--stats "$work/stats.$mode" --) ;;
 	*) fail "no mode $mode" ;;
 	esac
 }
@@ -132,7 +136,7 @@ modes()
 	local need_mib=$1 begin status took_ms
 
 	shift
-	for mode in ${USWAP_MODES:-plain resident limit}; do
+	for mode in ${USWAP_MODES:-plain resident limit file}; do
 		run_set "$need_mib"
 		begin=${EPOCHREALTIME/./}
 		"$@" >"$work/out.$mode" 2>"$work/err.$mode"

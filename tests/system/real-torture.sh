@@ -13,7 +13,7 @@ mix=15,15,40,25,5 # about 3:1, so that half of it can hold all of it
 for threads in "${@:-2}"; do
 	seed=${TORTURE_SEED:-$threads}
 	if [ "$full" = 1 ]; then # ten minutes each, by time
-		for mode in resident limit; do
+		for mode in resident limit file; do
 			run_set "$size_mib"
 			${run[@]+"${run[@]}"} "$test_bin/torture" --threads "$threads" \
 				--seconds "${TORTURE_SECONDS:-600}" --size "${size_mib}M" \
