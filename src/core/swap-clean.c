@@ -209,8 +209,10 @@ uint32_t swap_file_clean(struct swap *s, const struct swap_file_job *job, void *
 	c.target = is_retiring ? CLEAN_TO_POOL : CLEAN_TO_SEGMENT;
 	if (bytes)
 		refs = segment_footer_open(&s->segs, job->segment, bytes, &n);
-	if (bytes && !refs && is_retiring)
-		refs = found = refs_by_trees(&c, &n);
+	if (bytes && !refs && is_retiring) {
+		found = refs_by_trees(&c, &n);
+		refs = found;
+	}
 	if (refs)
 		clean_refs(&c, refs, n);
 	if (!bytes || !refs || c.is_damaged)
