@@ -77,6 +77,9 @@ static void uring_queue_free(struct disk_queue *queue)
 {
 	struct uring_queue *q = uring_of(queue);
 
+	/* A ring is taken apart some time after its end; the file must be free for others now. */
+	if (q->has_file)
+		(void)io_uring_unregister_files(&q->ring);
 	io_uring_queue_exit(&q->ring);
 	free(q);
 }

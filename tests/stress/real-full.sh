@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# real-full - the store on a real file system that is too small for its file
+# real-full - the store on a block device, and on a real file system that is too small for its file
 #
 # Usage: real-full.sh STRESS-STORE
 set -u
@@ -16,12 +16,22 @@ stress=$(realpath "$1")
 ((EUID == 0)) || skip "not root: cannot mount"
 command -v mkfs.ext4 >/dev/null || skip "mkfs.ext4 is missing"
 dir=$(mktemp -d)
+device=""
 cleanup()
 {
 	mountpoint -q "$dir/mnt" && umount "$dir/mnt"
+	[[ -z $device ]] || losetup -d "$device"
 	rm -rf "$dir"
 }
 trap cleanup EXIT
+
+truncate -s 6M "$dir/disk"
+device=$(losetup --find --show "$dir/disk" 2>/dev/null) || { device=""; skip "no loop device"; }
+USWAP_TEST_PATH=$device "$stress" || exit 1
+# Nobody's data: refused, and left as it is.
+echo "a thesis" | dd of="$device" conv=notrunc status=none
+USWAP_TEST_PATH=$device "$stress" >/dev/null 2>&1 && { echo "a device with data was taken"; exit 1; }
+[[ $(head -c 8 "$device") == "a thesis" ]] || { echo "data on a device was overwritten"; exit 1; }
 
 mkdir "$dir/mnt"
 truncate -s 3M "$dir/image"

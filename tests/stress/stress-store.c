@@ -7,8 +7,8 @@
  * that all of it is in motion. At the end it is retired while the owners are still at work. Each page
  * has a shadow of its content: a wrong or lost one ends the test at once.
  *
- * First with io_uring, if there is one, then with threads. USWAP_TEST_DIR says where, and
- * USWAP_TEST_FULL=1 that there is less room than the file wants.
+ * First with io_uring, if there is one, then with threads. USWAP_TEST_DIR or USWAP_TEST_PATH (a file or
+ * device) says where, and USWAP_TEST_FULL=1 that there is less room than the file wants.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -204,7 +204,9 @@ static void *writeback_main(void *arg)
 static void begin(uint64_t seed, bool no_uring)
 {
 	const char *dir = getenv("USWAP_TEST_DIR");
-	struct disk_file_options fo = { .dir = dir ? dir : ".", .no_uring = no_uring };
+	struct disk_file_options fo = { .path = getenv("USWAP_TEST_PATH"),
+					.dir = dir ? dir : ".",
+					.no_uring = no_uring };
 	struct swap_options so = { .max_pages = N_OWNERS * N_PAGES,
 				   .n_bufs = N_BUFS,
 				   .allow_unlocked_memory = true };
@@ -216,6 +218,7 @@ static void begin(uint64_t seed, bool no_uring)
 	uint32_t i;
 
 	ASSERT(disk_file_open(&file, &fo) == 0);
+	ASSERT(!file.is_device || file.n_bytes >= SEGMENT * N_SEGMENTS);
 	ASSERT(store_bell_new(&bell) == 0);
 	sfo.user = bell;
 	ASSERT(swap_new(&the_swap, &so) == 0);

@@ -413,6 +413,85 @@ static void test_retire_without_footer(void **state)
 		swap_slot_unref(s, ids[i]);
 }
 
+/* Make the footer of the only segment on the disk say @refs, with the right checksum. */
+static void forge_footer(const struct segment_ref *refs, uint32_t n)
+{
+	struct {
+		uint64_t seq;
+		uint32_t n_refs;
+		uint32_t magic;
+	} tail;
+	uint8_t *at = disk.bytes + SEGMENT - sizeof(tail);
+
+	memcpy(&tail, at, sizeof(tail));
+	tail.n_refs = n;
+	memcpy(at, &tail, sizeof(tail));
+	seal_close(&s->segs.seal, (struct seal_place){ .seq = tail.seq, .index = UINT32_MAX }, refs,
+		   n * (uint32_t)sizeof(*refs),
+		   at - record_bytes(&s->segs.seal, n * (uint32_t)sizeof(*refs)));
+}
+
+/* A ref from a disk is not believed, whatever its checksum says. */
+static void test_clean_forged(void **state)
+{
+	struct slot_id ids[4], elsewhere;
+	uint32_t i, n;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		ids[i] = store(SEED + 16 * i, SWAP_CODEC_LZ4);
+	writeback(SWAP_WRITEBACK_FIFO, 4, 0);
+	to_disk();
+	elsewhere = store(SEED + 16 * 9, SWAP_CODEC_LZ4);
+	forge_footer(
+		(struct segment_ref[]){
+			{ .slot = 0, .gen = 0, .unit = 0 },
+			{ .slot = UINT32_MAX, .gen = 0, .unit = UINT16_MAX },
+			{ .slot = 1u << 31, .gen = 1, .unit = 3 },
+			{ .slot = (AREA_SLOTS * 2) - 1, .gen = 0, .unit = 0 },
+			{ .slot = elsewhere.v, .gen = slot_ref_of(&s->slots, elsewhere).gen },
+			{ .slot = ids[0].v, .gen = slot_ref_of(&s->slots, ids[0]).gen, .unit = 99 },
+			{ .slot = ids[1].v, .gen = 77, .unit = 0 },
+			{ .slot = ids[0].v, .gen = slot_ref_of(&s->slots, ids[0]).gen, .unit = 0 },
+		},
+		8);
+	assert_true(test_disk_clean(&disk, s, 100, ctx, &n));
+	assert_int_equal(n, 1); /* the last one is true */
+	swap_check(s);
+	for (i = 0; i < 4; i++)
+		load(ids[i], SEED + 16 * i, SWAP_LOAD_ERASE);
+	load(elsewhere, SEED + 16 * 9, SWAP_LOAD_ERASE);
+}
+
+/* Any byte of the segment but the live records': moved or not, nothing comes out wrong. */
+static void test_clean_garbage(void **state)
+{
+	struct rng rng = { 99 };
+	struct swap_extent last;
+	struct slot_id ids[4];
+	uint32_t round, i, n;
+
+	(void)state;
+	for (round = 0; round < 100; round++) {
+		for (i = 0; i < 4; i++)
+			ids[i] = store(SEED + 16 * i, SWAP_CODEC_LZ4);
+		writeback(SWAP_WRITEBACK_FIFO, 4, 0);
+		to_disk();
+		assert_int_equal(swap_try_pin(s, ids[3], SWAP_PIN_LOAD), 0);
+		swap_file_extent(s, ids[3], &last);
+		swap_unpin(s, ids[3]);
+		for (i = 0; i < 3; i++)
+			disk.bytes[last.offset / SEGMENT * SEGMENT + SEGMENT - 1 -
+				   rng_below(&rng, round % 2 ? 100 : 16)] ^=
+				(uint8_t)(1 + rng_below(&rng, 255));
+		for (i = 0; i < 3 && test_disk_clean(&disk, s, 100, ctx, &n); i++)
+			to_disk();
+		swap_check(s);
+		for (i = 0; i < 4; i++)
+			load(ids[i], SEED + 16 * i, SWAP_LOAD_ERASE);
+	}
+}
+
 /* A full file is cleaned: what is left of many segments fits into few. */
 static void test_clean(void **state)
 {
@@ -502,6 +581,8 @@ int main(void)
 		BOTH(test_clean),
 		BOTH(test_clean_damaged),
 		BOTH(test_retire_without_footer),
+		BOTH(test_clean_garbage),
+		cmocka_unit_test_setup_teardown(test_clean_forged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_second_chance, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_orders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_meets_pins, setup, teardown),
