@@ -181,7 +181,7 @@ struct uswap_msg_populated {
 	int32_t err;	 /* positive errno; 0: all done */
 };
 
-/* CTL_LEAVE, CTL_DETACH, CTL_STATUS, CTL_HOME, CTL_POLICY, CTL_RETIRE. The daemon checks the peer's credentials. */
+/* The body of every request above. The daemon checks the peer's credentials. */
 struct uswap_msg_ctl {
 	struct uswap_msg_head head;
 	int32_t pid;

@@ -10,15 +10,16 @@
  * corrected by the proportional set size, which costs a walk of the page tables and is read rarely.
  *
  * What is resident and could leave is never squeezed below a floor: a program that has next to nothing
- * in memory does nothing but fault. Before that point is near, eviction trades time for space (zstd at once,
- * recompression without waiting for idleness); at the floor the limit is exceeded, and said so.
+ * in memory does nothing but fault. Before that point is near, eviction trades time for space (zstd
+ * at once, recompression without waiting for idleness); at the floor the limit is exceeded, and said
+ * so.
  *
  * With a file the pool has marks: above the high one the writeback thread moves cold pages out, so room
  * comes back whether data compresses or not, and a program that waits for room waits for the disk.
  *
- * Without one, or when it is full: when evicting gains nothing (the data does not compress) or nothing can leave (everything is
- * pinned, locked or shared), the limit is given up for as long as that lasts, and said so: a program
- * is slowed down for a limit, never stopped for good.
+ * Without one, or when it is full: when evicting gains nothing (the data does not compress) or nothing
+ * can leave (everything is pinned, locked or shared), the limit is given up for as long as that lasts,
+ * and said so: a program is slowed down for a limit, never stopped for good.
  */
 #include <stdlib.h>
 

@@ -102,7 +102,7 @@ static void wrote(struct writeback *wb, uint64_t n_bytes)
 
 /* ---- the thread ----------------------------------------------------------------------------- */
 
-/* Move pages until the low mark. Return: how long to wait before it is worth another look; 0: for a call. */
+/* Move pages until the low mark. Return: how long to wait before another look; 0: for a call. */
 static uint64_t sweep(struct worker *w)
 {
 	struct writeback *wb = &w->writeback;

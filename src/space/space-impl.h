@@ -65,8 +65,8 @@ enum {
 /* The slot of an evicted page, @id, has to come back to where @f waits. Return: 0; SPACE_E_DEAD. */
 int load_begin(struct space *sp, const struct waiting_fault *f, struct slot_id id);
 /*
- * Install @run, the pages of @plan, and end the loads. @f NULL: nobody waits for them. Return: 0; SPACE_E_DEAD; LOAD_E_AGAIN, only
- * if @from_file: the pins stay with the caller.
+ * Install @run, the pages of @plan, and end the loads. @f NULL: nobody waits for them. Return: 0;
+ * SPACE_E_DEAD; LOAD_E_AGAIN, only if @from_file: the pins stay with the caller.
  */
 int load_finish(struct space *sp, const struct waiting_fault *f, const struct ahead *plan,
 		const struct load_run *run, bool from_file);

@@ -322,7 +322,7 @@ int space_answer(struct space *sp, const void *msg, size_t len);
 /* Serve again what waited for @id (v == 0: everything that waits for anything but a pin). */
 int space_retry(struct space *sp, struct slot_id id);
 bool space_has_retry(const struct space *sp); /* something waits that nobody will announce */
-/* A record has come: read->record. May end up in any space. Return: the space that turned out dead, or NULL. */
+/* A record has come: read->record. Return: the space that turned out to be dead, or NULL. */
 struct space *space_read_done(struct space_group *g, struct page_read *read);
 /* Now and then (10 ms): revoke a gate, rescan, empty idle halves. Return: 0; SPACE_E_DEAD. */
 int space_tick(struct space *sp);
