@@ -209,6 +209,17 @@ int swap_put(struct swap *s, struct slot_id id, struct stage_buf *buf, uint32_t 
 	return where.form == ENTRY_STAGED ? SWAP_E_STAGED : 0;
 }
 
+void swap_lose(struct swap *s, struct slot_id id)
+{
+	struct area *area = area_of(&s->areas, id);
+	uint32_t idx = tree_lookup(area, id);
+
+	ASSERT(slot_is_pinned(&s->slots, id));
+	if (idx)
+		entry_erase(s, area, idx);
+	slot_set_kept(&s->slots, id, false);
+}
+
 /* Bytes of a staged page as the pool shall have them. Post: where.form and where.len are set. */
 static const void *compress_bytes(const void *page, enum swap_codec codec, struct codec_ctx *ctx,
 				  struct entry_where *where)

@@ -131,6 +131,12 @@ int swap_put(struct swap *s, struct slot_id id, struct stage_buf *buf, uint32_t 
 	     const struct swap_use *use);
 
 /*
+ * The page of a slot is gone, and what was kept of it must not be taken for it: from now on the slot has
+ * no entry. pre: pinned by the caller.
+ */
+void swap_lose(struct swap *s, struct slot_id id);
+
+/*
  * Move a STAGED entry into the pool: pins, rechecks that the slot still has the STAGED entry of this
  * buffer page, compresses, publishes, unpins.
  * @buf, @page_idx: what swap_put() was given; compared, not trusted: the slot may have been loaded,

@@ -163,10 +163,14 @@ static void release_victims(struct space *sp)
 	sp->n_victims = 0;
 }
 
+/*
+ * Not while the map waits for an answer of the kernel: a call that fails in the end takes the gate's
+ * protection away without an event, and what is mapped there by then may not be registered.
+ */
 bool space_can_evict(const struct space *sp)
 {
 	return !sp->dead && sp->agent && !sp->homing && !sp->unchecked && sp->gate == GATE_OPEN &&
-	       !sp->populating;
+	       !sp->populating && !sp->n_held && !sp->suspects.n;
 }
 
 /* A half that is known to be empty; USWAP_STAGE_HALVES: there is none. */

@@ -99,6 +99,8 @@ static void victims_lost(struct space *sp, const uint8_t *result)
 		if (v->fresh)
 			page_set_slot(&sp->map, leaf, page_in_leaf(v->addr), v->slot);
 		space_page_left(sp, leaf, page_in_leaf(v->addr));
+		swap_lose(sp->group->swap,
+			  v->slot); /* it may have had a clean copy of an older page */
 		swap_unpin(sp->group->swap, v->slot);
 	}
 	sp->n_victims = 0;

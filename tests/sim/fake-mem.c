@@ -342,7 +342,7 @@ static ssize_t op_read_mem(struct mem *base, uint64_t src, void *dst, size_t len
 	struct fake_mem *m = fake_mem_of(base);
 	size_t done;
 
-	if (!m->uffd->mm)
+	if (!m->uffd->mm || m->read_fails)
 		return 0;
 	for (done = 0; done < len; done += PAGE_BYTES) {
 		uint32_t page = fk_page_nr(src + done);

@@ -58,6 +58,7 @@ struct fake_mem {
 	struct fake_agent *agent; /* whose socket the owner has; NULL: none */
 	struct frange protected[FAKE_MAX_PROTECTED];
 	uint32_t n_protected;
+	bool read_fails; /* the program took away what was moved */
 	bool (*inside_zap)(struct fk_mm *mm);
 };
 

@@ -225,6 +225,48 @@ static void r7_lost_bytes_are_poison(void)
 	rig_free(r);
 }
 
+/* The program takes its own page away on the way; an older copy of it must not be taken for it. */
+static void r7_stolen_page_with_a_kept_copy(void)
+{
+	struct rig *r = rig_new();
+	struct page_leaf *leaf = leaf_of(r, RIG_FIRST);
+	uint32_t i = page_in_leaf(fk_addr(RIG_FIRST));
+	struct thread *child;
+	uint32_t k;
+
+	rig_evict(r, 4);
+	r->s.owner.group.keep_clean = true;
+	rig_touch(r, r->t[0], RIG_FIRST, false);
+	ASSERT(leaf->slot[i] && rig_is_present(r, RIG_FIRST)); /* kept */
+	leaf->state[i] &= (uint8_t)~PAGE_CREDIT_MASK;
+	r->sp->hand = fk_addr(RIG_FIRST);
+	rig_command(r, 1);
+	ASSERT(leaf->state[i] & PAGE_DETACH);
+	rig_agent(r);
+	fake_mem_of(r->sp->mem)->read_fails = true;
+	fake_agent_kill(&r->p->agent);
+	owner_agent_died(&r->s.owner, r->p);
+	fake_mem_of(r->sp->mem)->read_fails = false;
+	r->s.world.bus_expected = true;
+	program_fork(r->t[0]); /* the slot goes to the child as well */
+	child = &r->t[0]->child->thread[0];
+	for (k = 0; !rig_run(r->t[0]); k++) {
+		ASSERT(k < 8);
+		rig_serve(r);
+	}
+	rig_touch(r, r->t[0], RIG_FIRST, false);
+	ASSERT(r->s.world.stats.n_bus == 1);
+	program_touch(child, RIG_FIRST, false);
+	for (k = 0; !rig_run(child); k++) {
+		ASSERT(k < 8);
+		owner_service(&r->s.owner, child->proc->space);
+	}
+	ASSERT(r->s.world.stats.n_bus == 2);
+	proc_exit(r->p); /* nothing of it can be checked any more */
+	proc_exit(child->proc);
+	rig_free(r);
+}
+
 static struct proc *fork_of(struct rig *r, struct thread *t)
 {
 	struct proc *child;
@@ -393,6 +435,7 @@ const struct rule rules_page[] = {
 	{ "r6_repeated_fault", r6_repeated_fault },
 	{ "r6_detach_wakes_everybody", r6_detach_wakes_everybody },
 	{ "r7_lost_bytes_are_poison", r7_lost_bytes_are_poison },
+	{ "r7_stolen_page_with_a_kept_copy", r7_stolen_page_with_a_kept_copy },
 	{ "r8_snapshot", r8_snapshot },
 	{ "r8_fork_of_pages_on_their_way", r8_fork_of_pages_on_their_way },
 	{ "r8_fork_overtakes_remap", r8_fork_overtakes_remap },
