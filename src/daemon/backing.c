@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 
 #include "base/assert.h"
 #include "base/error.h"
@@ -18,6 +19,8 @@
 #include "daemon/worker-impl.h"
 
 #define REAP_BATCH 64u
+#define IN_USE_TRIES 20u
+#define IN_USE_PAUSE_NS (50L * 1000 * 1000)
 #define READS_MAX 1024u /* records asked for at once */
 #define SMALL_LIMIT_BYTES (64ULL << 20)
 
@@ -105,8 +108,13 @@ static int file_open(struct worker *w)
 	const struct worker_options *o = w->o;
 	const struct disk_file_options options = { .path = o->file_path, .dir = o->file_dir };
 	struct disk_file *f = &w->backing.file;
-	int r = disk_file_open(f, &options);
+	const struct timespec pause = { 0, IN_USE_PAUSE_NS };
+	uint32_t tries = IN_USE_TRIES;
+	int r;
 
+	/* the kernel lets go of what a killed daemon had open in its own time */
+	while ((r = disk_file_open(f, &options)) == FILE_E_IN_USE && tries--)
+		nanosleep(&pause, NULL);
 	if (r)
 		log_warn("the swap file %s%s cannot be used: %s", o->file_path ? "" : "in ",
 			 o->file_path ? o->file_path : o->file_dir,

@@ -23,6 +23,7 @@
  */
 #include <stdlib.h>
 
+#include "base/atomic.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "daemon/worker-impl.h"
@@ -197,18 +198,28 @@ bool budget_shares_pages(const struct worker *w)
 	return w->group.stats.n_forks && w->group.n_spaces > 1;
 }
 
-static void warn_over(const struct budget *b, uint64_t over, uint64_t resident, uint64_t stored)
+/* What would help, if anything is known that would. */
+static const char *advice(const struct worker *w)
+{
+	if (!w->backing.is_open)
+		return "; a swap file would hold it: --file-size";
+	if (load_relaxed(&w->backing.broken)) /* relaxed: for a message */
+		return "; the swap file cannot be written any more";
+	return load_relaxed(&w->writeback.full) ? "; the swap file is full" : "";
+}
+
+static void warn_over(const struct worker *w, uint64_t over, uint64_t resident, uint64_t stored)
 {
 	char text[3][32];
 
 	size_format(text[0], sizeof(text[0]), over * PAGE_BYTES);
 	size_format(text[1], sizeof(text[1]), resident * PAGE_BYTES);
 	size_format(text[2], sizeof(text[2]), stored * PAGE_BYTES);
-	if (b->incompressible)
+	if (w->budget.incompressible)
 		log_warn(
 			"the limit cannot be held: the data does not compress enough (%s resident, %s "
-			"compressed); %s above the limit; a swap file would hold it: --file-size",
-			text[1], text[2], text[0]);
+			"compressed); %s above the limit%s",
+			text[1], text[2], text[0], advice(w));
 	else
 		log_warn(
 			"the limit cannot be held: what is resident (%s) cannot leave: pinned, locked, "
@@ -246,7 +257,7 @@ static void track_peaks(struct worker *w, uint64_t now)
 	} else if (now - b->over_ns > WARN_NS / 5 &&
 		   (!b->warned_ns || now - b->warned_ns > WARN_NS * 12)) {
 		b->warned_ns = now;
-		warn_over(b, over, b->rss_pages, pool);
+		warn_over(w, over, b->rss_pages, pool);
 	}
 }
 
@@ -255,7 +266,7 @@ void budget_last_word(struct worker *w)
 	const struct budget *b = &w->budget;
 
 	if (!b->warned_ns && is_over(b, b->max_over_pages))
-		warn_over(b, b->max_over_pages, b->peak_rss_pages, b->peak_store_pages);
+		warn_over(w, b->max_over_pages, b->peak_rss_pages, b->peak_store_pages);
 }
 
 static void check_futile(struct worker *w, uint64_t now)
