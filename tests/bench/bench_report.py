@@ -18,6 +18,17 @@ ROWS = [
     ("redis-set", "redis SET", 1.1),
 ]
 RIVALS = ("zram", "zswap+file")
+FILE_ROWS = [
+    # the same with a file: times the best of zswap+file and swap file
+    ("fill", "fill beyond the limit", None),
+    ("scan", "sequential scan", 2.0),
+    ("read-uniform", "random reads, uniform", 1.15),
+    ("read-zipf", "random reads, Zipf 0.99", 1.3),
+    ("write-uniform", "random writes, uniform", None),
+    ("write-zipf", "random writes, Zipf 0.99", None),
+    ("read-threads", "4 threads, random reads", 1.2),
+]
+FILE_RIVALS = ("zswap+file", "swap file")
 SAME_PLACEMENT_SLACK_US = 4
 STARTUP_MAX_US = 1000
 MIB = 1 << 20
@@ -66,9 +77,14 @@ def verdict(ok):
     return "met" if ok else "MISSED"
 
 
+def rows_of(result):
+    return FILE_ROWS if result["file"] else ROWS
+
+
 def best_rival(result, phase):
-    """(name, median us) of the faster of zram and zswap, or None."""
-    found = [(median(v), name) for name in RIVALS if (v := values_of(result, name, phase))]
+    """(name, median us) of the fastest of those that count, or None."""
+    rivals = FILE_RIVALS if result["file"] else RIVALS
+    found = [(median(v), name) for name in rivals if (v := values_of(result, name, phase))]
     return min(found)[::-1] if found else None
 
 
@@ -90,7 +106,7 @@ def is_over(result, phase):
 
 def speed_table(result):
     table = Table("us per page or request", *result["candidates"], "ratio", "target", "")
-    for phase, what, target in ROWS:
+    for phase, what, target in rows_of(result):
         cells = [spread(values_of(result, c, phase)) for c in result["candidates"]]
         if all(cell == "–" for cell in cells):
             continue
@@ -98,17 +114,18 @@ def speed_table(result):
         ratio, met = "–", ""
         if own and rival:
             value = rival[1] / median(own)
-            ratio, met = f"{value:.2f}x {rival[0]}", verdict(value >= target)
+            ratio = f"{value:.2f}x {rival[0]}"
+            met = verdict(value >= target) if target else ""
             if is_over(result, phase):
                 met = "VOID: over the limit"
-        table.add(what, *cells, ratio, f"{target}x", met)
+        table.add(what, *cells, ratio, f"{target}x" if target else "–", met)
     return table
 
 
 def latency_table(result):
     """Of single accesses; "waited" counts only those that had to wait for their page."""
     table = Table("us, p50 / p99 of all · p50 of waited", *result["candidates"])
-    for phase, what, _ in ROWS:
+    for phase, what, _ in rows_of(result):
         cells = []
         for c in result["candidates"]:
             p50, p99 = (values_of(result, c, phase, f) for f in ("p50_us", "p99_us"))
@@ -134,6 +151,20 @@ def memory_table(result):
             met = verdict(max(totals) <= total_allowed(result)) if c == "uswap" else ""
             total = spread([t / MIB for t in totals], 0)
             table.add(f"{c}, {part}", f"{resident:.0f}", f"{pool:.0f}", total, percent, met)
+    return table
+
+
+def written_table(result):
+    """What went to the disk."""
+    table = Table("MiB written by uswap", "to the file", "per byte evicted", "read back")
+    rounds = [r["stats"] for r in result["rounds"].get("uswap", []) if "stats" in r]
+    rounds = [s for s in rounds if s.get("file")]
+    if not result["file"] or not rounds:
+        return table
+    written = [s["file"]["written_bytes"] / MIB for s in rounds]
+    part = [s["file"]["written_bytes"] / (s["evictions"]["pages"] * 4096) for s in rounds]
+    read = [s["file"]["read_bytes"] / MIB for s in rounds]
+    table.add("all phases", spread(written, 0), spread(part, 2), spread(read, 0))
     return table
 
 
@@ -206,6 +237,7 @@ def sections(result):
     found = [("Speed: median (min–max) of all rounds", speed_table(result))]
     found.append(("Latency", latency_table(result)))
     found.append(("Memory", memory_table(result)))
+    found.append(("Writes", written_table(result)))
     found.append(("Floor of this machine", floor_table(result)))
     if result.get("unpressured"):
         found.append(("No pressure", unpressured_table(result)))

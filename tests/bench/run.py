@@ -38,6 +38,9 @@ from bench_undo import Undo
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = ("memory", "redis", "floor", "unpressured", "startup")
+FILE_PARTS = ["memory", "floor"]
+ALL_CANDIDATES = ("uswap", "zram", "zswap+file", "swap file")
+FILE_CANDIDATES = ("uswap", "zswap+file", "swap file")
 FULL = {"size": 512, "rounds": 5, "max_seconds": 6, "requests": 100000}
 QUICK = {"size": 128, "rounds": 2, "max_seconds": 2, "requests": 20000}
 SETUP_ERRORS = (RunFailed, OSError, subprocess.SubprocessError)
@@ -51,6 +54,7 @@ class Bench:
         self.build = os.path.abspath(args.build)
         self.uswap = os.path.abspath(args.uswap or os.path.join(self.build, "uswap"))
         self.size = args.size << 20
+        self.total = self.size // (8 if args.file else 2)
         self.cpu = args.cpu
         self.swap_dir = args.dir
         self.scratch = scratch
@@ -86,7 +90,12 @@ def options_parse():
     p.add_argument("--rounds", type=int, help="default 5")
     p.add_argument("--quick", action="store_true", help="defaults: 128 MiB, 2 rounds")
     p.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
-    p.add_argument("--candidates", default="uswap,zram,zswap+file,swap file")
+    p.add_argument(
+        "--file",
+        action="store_true",
+        help="a working set eight times the RAM, and a swap file for uswap as well",
+    )
+    p.add_argument("--candidates", help="default: all that apply")
     p.add_argument("--max-seconds", type=int, help="per phase in random order")
     p.add_argument("--requests", type=int, help="of redis-benchmark, each way")
     p.add_argument("--cpu", type=int, help="keep the workload on this CPU (default: any)")
@@ -95,11 +104,13 @@ def options_parse():
     p.add_argument("--json", metavar="FILE")
     p.add_argument("--markdown", metavar="FILE")
     args = p.parse_args()
+    if not args.candidates:
+        args.candidates = ",".join(FILE_CANDIDATES if args.file else ALL_CANDIDATES)
     defaults = QUICK if args.quick else FULL
     for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
-    args.only = args.only.split(",")
+    args.only = FILE_PARTS if args.file and args.only == ",".join(PARTS) else args.only.split(",")
     if set(args.only) - set(PARTS):
         p.error(f"--only takes of {','.join(PARTS)}")
     return args
@@ -122,7 +133,10 @@ def machine_facts():
 
 def candidates_make(bench, args, result):
     """Those that can run; the others go into the result with the reason."""
-    made = [Uswap(bench, shlex.split(args.uswap_args)), Zram(bench), Zswap(bench), SwapFile(bench)]
+    more = shlex.split(args.uswap_args)
+    if args.file:
+        more += ["--file-size", str(4 * bench.size), "--file-dir", bench.swap_dir]
+    made = [Uswap(bench, more), Zram(bench), Zswap(bench), SwapFile(bench)]
     wanted = args.candidates.split(",")
     usable = []
     for c in made:
@@ -144,7 +158,7 @@ def progress(text):
 def part_run(bench, candidate, into, part, work):
     """One candidate's part of a round; a failure is noted and the round goes on."""
     try:
-        figures = with_candidate(bench, candidate, bench.size // 2, work)
+        figures = with_candidate(bench, candidate, bench.total, work)
     except SETUP_ERRORS as err:
         bench.note(candidate.name, f"{part}: {error_text(err)}")
         return
@@ -159,9 +173,9 @@ def calibrate_one(bench, args, candidate, part):
         return bench_redis.redis_run(bench, c, args.requests)["peak"]
 
     if part == "memory":
-        calibrate_memory(bench, candidate, bench.size // 2)
+        calibrate_memory(bench, candidate, bench.total)
     else:
-        calibrate(bench, candidate, bench.size // 2, redis_peak)
+        calibrate(bench, candidate, bench.total, redis_peak)
     if candidate.total_scale != 1.0:
         progress(f"{candidate.name}, {part}: group of {candidate.total_scale:.3f} of the total")
     return candidate.total_scale
@@ -237,7 +251,8 @@ def bench_run(bench, args):
         "machine": machine_facts(),
         "command": shlex.join(["tests/bench/run.py", *sys.argv[1:]]),
         "size": bench.size,
-        "total_bytes": bench.size // 2,
+        "total_bytes": bench.total,
+        "file": args.file,
         "n_rounds": args.rounds,
         "missing": {},
         "settings": {},

@@ -35,7 +35,7 @@ def result_make(own_us):
         "uswap": [{"fill": phase, "memory peak": peak}],
         "zram": [{"fill": rival, "memory peak": peak}],
     }
-    return {"candidates": ["uswap", "zram"], "rounds": rounds, "total_bytes": 2 << 20}
+    return {"candidates": ["uswap", "zram"], "rounds": rounds, "total_bytes": 2 << 20, "file": False}
 
 
 class Report(unittest.TestCase):
