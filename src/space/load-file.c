@@ -131,14 +131,18 @@ static uint32_t load_pin(struct space *sp, struct file_load *l, struct page_read
 	return n;
 }
 
-static int by_offset(const void *a, const void *b)
+/* By place in the file: few, and mostly in order already. */
+static void sort_reads(struct page_read **reads, uint32_t n)
 {
-	const struct page_read *const *x = a;
-	const struct page_read *const *y = b;
+	uint32_t k, at;
 
-	return (*x)->extent.offset < (*y)->extent.offset
-		       ? -1
-		       : (*x)->extent.offset > (*y)->extent.offset;
+	for (k = 1; k < n; k++) {
+		struct page_read *read = reads[k];
+
+		for (at = k; at && reads[at - 1]->extent.offset > read->extent.offset; at--)
+			reads[at] = reads[at - 1];
+		reads[at] = read;
+	}
 }
 
 /* Give the reads to the host. Pages it does not take now are dropped. False: the fault's is one. */
@@ -148,7 +152,7 @@ static bool load_submit(struct file_load *l, struct space_group *g, struct page_
 	uint32_t n_taken, k;
 	bool has_fault = true;
 
-	qsort(reads, n, sizeof(*reads), by_offset);
+	sort_reads(reads, n);
 	n_taken = g->host->read(g->user, reads, n);
 	l->n_flying = n_taken;
 	for (k = n_taken; k < n; k++) {
@@ -166,8 +170,10 @@ static void load_end(struct file_load *l, struct space_group *g)
 {
 	g->room_pages += l->n_room;
 	g->n_loading -= l->n_room;
-	if (l->ready)
+	if (l->ready) {
+		ASSERT(l->space); /* else load_file_space_end() had ended it */
 		l->space->n_ready--;
+	}
 	load_free(l, g);
 }
 
@@ -267,7 +273,7 @@ static int load_fetch(struct space *sp, struct file_load *l, struct load_run *ru
 	*ret_first = 0;
 	for (k = 0; k < l->plan.n; k++) {
 		bool is_fault = ahead_addr(&l->plan, k) == l->fault.addr;
-		struct swap_use use;
+		struct swap_use use = { 0 };
 
 		r = page_fetch(sp, l, k, g->scratch + (size_t)run->n * PAGE_BYTES, &use);
 		if (!r) {
