@@ -425,9 +425,9 @@ static int worker_open(struct worker *w)
 	r = swap_new(&w->swap, &options);
 	if (r)
 		return err_fold(r);
-	r = backing_open(w);
+	r = writeback_init(w); /* the store calls it from its first moment */
 	if (!r)
-		r = writeback_init(w);
+		r = backing_open(w);
 	if (!r)
 		r = space_group_init(&w->group, w->swap,
 				     w->backing.is_open ? &worker_host_file : &worker_host, w,
