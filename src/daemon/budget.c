@@ -156,8 +156,9 @@ void budget_update(struct worker *w)
 	if (b->limit_pages != UINT64_MAX) {
 		uint64_t may_keep = b->limit_pages / 24 * PAGE_BYTES;
 
-		/* they cost resident pages: worth it only where compression holds eviction up */
-		g->keep_clean = s.kept_bytes < may_keep && g->n_jobs > 2;
+		/* they cost resident pages: worth it only where all CPUs are busy, and compression
+		 * takes its part from programs that fault in several threads */
+		g->keep_clean = s.kept_bytes < may_keep && g->n_jobs > 1 && w->place.many;
 		if (s.kept_bytes > may_keep)
 			atomic_store(&w->drop_kept_bytes, s.kept_bytes - may_keep);
 	} else {

@@ -405,7 +405,7 @@ static int worker_open(struct worker *w)
 		.max_pages = ram_pages < MAX_PAGES / 4 ? ram_pages * 4 : MAX_PAGES,
 		.n_bufs = !limit		   ? 4
 			  : limit < (32ULL << 20)  ? 2
-			  : limit < (128ULL << 20) ? 3
+			  : limit < (256ULL << 20) ? 3
 						   : 4,
 		.zstd_level = 3,
 		.allow_unlocked_memory = true,
