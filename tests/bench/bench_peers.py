@@ -188,7 +188,7 @@ class Zswap(KernelSwap):
     def missing(self):
         if not os.path.isdir(ZSWAP):
             return "kernel without zswap"
-        return super().missing()
+        return super().missing() or self.missing_file()
 
     def compressor(self):
         """lz4 where the kernel has it, like zram; else what is set."""
@@ -199,11 +199,23 @@ class Zswap(KernelSwap):
         return "lz4" if ": lz4\n" in crypto else file_read(ZSWAP + "/compressor")
 
     def device_settings(self):
-        percent = file_read(ZSWAP + "/max_pool_percent")
+        percent = self.pool_percent()
         return f"zswap compressor {self.compressor()}, max_pool_percent {percent}, swap file"
+
+    def pool_percent(self):
+        """Of the machine's RAM. With a file the pool has to be small, or nothing is written."""
+        return "1" if self.bench.file else file_read(ZSWAP + "/max_pool_percent")
+
+    def missing_file(self):
+        """With one percent of the RAM for the pool, is there room for it in the total?"""
+        least = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 100
+        if self.bench.file and least > self.bench.total * 2 // 3:
+            return f"its smallest pool, {least >> 20} MiB, is too much of the total: a larger --size"
+        return None
 
     def device_setup(self, n_bytes):
         self.bench.undo.set_file(ZSWAP + "/compressor", self.compressor())
+        self.bench.undo.set_file(ZSWAP + "/max_pool_percent", self.pool_percent())
         self.bench.undo.set_file(ZSWAP + "/enabled", "Y")
         return self.swap_file_make(n_bytes)
 
