@@ -125,10 +125,24 @@ static bool is_stopping(struct compress_pool *p)
 	return stop;
 }
 
+/* Nothing to do for a while; the end of the daemon does not wait for that. */
+static void upkeep_rest(struct compress_pool *p)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)UPKEEP_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&p->lock);
+	if (!p->stop)
+		(void)pthread_cond_timedwait(&p->rest, &p->lock, &until);
+	pthread_mutex_unlock(&p->lock);
+}
+
 static void *upkeep_main(void *arg)
 {
 	struct worker *w = arg;
-	struct timespec pause = { 0, (long)UPKEEP_NS };
 	struct codec_ctx *ctx;
 
 	prctl(PR_SET_NAME, "uswap-upkeep");
@@ -146,7 +160,7 @@ static void *upkeep_main(void *arg)
 		if (idle || is_tight(w))
 			worked += swap_recompress(w->group.app, RECOMPRESS_BATCH, ctx);
 		if ((!idle && !is_tight(w)) || !worked)
-			nanosleep(&pause, NULL);
+			upkeep_rest(&w->compress);
 	}
 	codec_ctx_free(ctx);
 	return NULL;
@@ -157,12 +171,17 @@ int compress_start(struct worker *w)
 	struct compress_pool *p = &w->compress;
 	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	uint32_t n = n_cpus > 1 ? (uint32_t)n_cpus - 1 : 1;
+	pthread_condattr_t attr;
 
 	if (n > WORKER_MAX_COMPRESSORS)
 		n = WORKER_MAX_COMPRESSORS;
 	p->worker = w;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->ready, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->rest, &attr);
+	pthread_condattr_destroy(&attr);
 	list_init(&p->puts);
 	list_init(&p->compress);
 	for (p->n_threads = 0; p->n_threads < n; p->n_threads++) {
@@ -184,6 +203,7 @@ void compress_stop(struct worker *w)
 	p->stop = true;
 	pthread_mutex_unlock(&p->lock);
 	pthread_cond_broadcast(&p->ready);
+	pthread_cond_broadcast(&p->rest);
 	for (k = 0; k < p->n_threads; k++)
 		pthread_join(p->threads[k], NULL);
 	if (p->upkeep_runs)

@@ -87,6 +87,7 @@ struct inbox {
 struct compress_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t ready;
+	pthread_cond_t rest;  /* of upkeep */
 	struct list puts;     /* [lock] jobs whose pages are not in the store yet: first */
 	struct list compress; /* [lock] jobs whose pages are staged */
 	bool stop;	      /* [lock] */

@@ -54,8 +54,8 @@ class Bench:
         self.build = os.path.abspath(args.build)
         self.uswap = os.path.abspath(args.uswap or os.path.join(self.build, "uswap"))
         self.size = args.size << 20
-        self.file = args.file
-        self.total = self.size // (8 if args.file else 2)
+        self.file = getattr(args, "file", False)
+        self.total = self.size // (8 if self.file else 2)
         self.cpu = args.cpu
         self.swap_dir = args.dir
         self.scratch = scratch
