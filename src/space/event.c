@@ -202,14 +202,19 @@ static int apply_now(struct space *sp, const struct mem_event *ev)
 		return fork_apply(sp, ev->child);
 	case MEM_EVENT_REMAP:
 		sp->unknown_ns = space_now_ns(sp);
-		r = event_remap(sp, ev);
+		r = fork_note_own(sp, ev->addr, ev->addr + ev->len);
+		if (!r)
+			r = fork_note_own(sp, ev->to, ev->to + ev->len);
+		if (!r)
+			r = event_remap(sp, ev);
 		return r ? r : fork_follow(sp, ev);
 	case MEM_EVENT_REMOVE:
 		sp->unknown_ns = space_now_ns(sp);
 		event_forget(sp, (struct urange){ ev->addr, ev->to });
 		return 0;
 	case MEM_EVENT_UNMAP:
-		return event_unmap(sp, ev);
+		r = fork_note_own(sp, ev->addr, ev->to);
+		return r ? r : event_unmap(sp, ev);
 	case MEM_EVENT_FAULT:
 		break;
 	}

@@ -12,7 +12,9 @@
  *
  * An mremap() of another thread that was made before the fork may be told of after it: MREMAP_FIXED tells
  * first of what it replaced, and goes on when its thread has run. Until no event is on its way any more the
- * child's own mappings are asked whether they are as before the move or as after it.
+ * child's own mappings are asked whether they are as before the move or as after it. What the child has
+ * itself moved or unmapped since says nothing about that: it was born with it, so the parent's move came
+ * later. (Parent and child often go on alike, and make the same move to the same place.)
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -109,9 +111,25 @@ int fork_apply(struct space *sp, struct mem *child_mem)
 	return 0;
 }
 
+static bool overlaps(const struct region_set *set, uint64_t start, uint64_t len)
+{
+	uint32_t i = region_lookup(set, start);
+
+	return i < set->n && set->ranges[i].start < start + len;
+}
+
+/* A young space's own event: what it touches was there when the space was born. */
+int fork_note_own(struct space *sp, uint64_t start, uint64_t end)
+{
+	return sp->born_of ? region_add(&sp->own_moves, (struct urange){ start, end }) : 0;
+}
+
 /* A move that our parent tells of only now was made before we were born if we have it, too. */
 static int child_follow(struct space *child, const struct mem_event *ev)
 {
+	if (overlaps(&child->own_moves, ev->addr, ev->len) ||
+	    overlaps(&child->own_moves, ev->to, ev->len))
+		return 0;
 	if (child->mem->ops->is_registered(child->mem, ev->addr, PAGE_BYTES) != -ENOENT ||
 	    child->mem->ops->is_registered(child->mem, ev->to, PAGE_BYTES))
 		return 0;
@@ -139,6 +157,8 @@ void fork_settled(struct space *sp)
 		return;
 	sp->n_young = 0;
 	list_for_each(child, &sp->group->spaces, link)
-		if (child->born_of == sp)
+		if (child->born_of == sp) {
 			child->born_of = NULL;
+			region_set_deinit(&child->own_moves);
+		}
 }

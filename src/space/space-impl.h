@@ -98,7 +98,9 @@ int space_rescan(struct space *sp);
 int fork_apply(struct space *sp, struct mem *child_mem);
 int fork_follow(struct space *sp,
 		const struct mem_event *ev); /* REMAP: for the young children as well */
-void fork_settled(struct space *sp);	     /* they need not follow any more */
+/* Its own event has changed [start, end). Return: 0; -ENOMEM */
+int fork_note_own(struct space *sp, uint64_t start, uint64_t end);
+void fork_settled(struct space *sp); /* they need not follow any more */
 
 /* detach.c */
 void evict_unreserve(struct space *sp); /* buffer and job of a command that moves nothing */

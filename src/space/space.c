@@ -156,6 +156,7 @@ struct space *space_free(struct space *sp)
 	region_set_deinit(&sp->no_ahead);
 	region_set_deinit(&sp->wiped);
 	region_set_deinit(&sp->suspects);
+	region_set_deinit(&sp->own_moves);
 	sp->mem->ops->free(sp->mem);
 	free(sp->waiting);
 	free(sp);

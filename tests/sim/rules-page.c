@@ -350,6 +350,36 @@ static void r8_fork_overtakes_remap(void)
 	rig_free(r);
 }
 
+/*
+ * Parent and child go on alike: each moves the same range to the same place. The parent's move, told of
+ * after the child's, looks as if the child had been born with it.
+ */
+static void r8_both_make_the_same_move(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap m = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	struct proc *child;
+	uint32_t k;
+
+	rig_evict(r, 32);
+	child = fork_of(r, r->t[0]);
+	program_mremap(&child->thread[0], &m);
+	for (k = 0; !rig_run(&child->thread[0]); k++) {
+		ASSERT(k < 8);
+		owner_service(&r->s.owner, child->space);
+	}
+	program_mremap(r->t[0], &m);
+	for (k = 0; !rig_run(r->t[0]); k++) {
+		ASSERT(k < 8);
+		rig_serve(r);
+	}
+	r->sp = child->space;
+	rig_touch(r, &child->thread[0], RIG_SPARE + 3, false);
+	r->sp = r->p->space;
+	rig_touch(r, r->t[0], RIG_SPARE + 3, false);
+	rig_free(r);
+}
+
 /* Empty in the child, not there in the child. */
 static void r8_wipe_and_dont_fork(void)
 {
@@ -439,6 +469,7 @@ const struct rule rules_page[] = {
 	{ "r8_snapshot", r8_snapshot },
 	{ "r8_fork_of_pages_on_their_way", r8_fork_of_pages_on_their_way },
 	{ "r8_fork_overtakes_remap", r8_fork_overtakes_remap },
+	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
 	{ "r8_unshare", r8_unshare },
 	{ "r11_protected_pages_stay", r11_protected_pages_stay },
