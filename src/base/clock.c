@@ -5,7 +5,6 @@
 #include "base/clock.h"
 
 #include <stddef.h>
-#include <time.h>
 
 static clock_fn *source_fn; /* set before there are threads */
 static void *source_user;
@@ -24,4 +23,15 @@ uint64_t clock_now_ns(void)
 		return source_fn(source_user);
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+struct timespec clock_deadline(uint64_t ns)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ns += (uint64_t)ts.tv_nsec;
+	ts.tv_sec += (time_t)(ns / 1000000000u);
+	ts.tv_nsec = (long)(ns % 1000000000u);
+	return ts;
 }

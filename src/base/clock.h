@@ -9,8 +9,11 @@
 #define USWAP_BASE_CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 uint64_t clock_now_ns(void);
+/* @ns from now on CLOCK_MONOTONIC, whatever the source: for who waits for a condition. */
+struct timespec clock_deadline(uint64_t ns);
 
 typedef uint64_t clock_fn(void *user);
 void clock_source_set(clock_fn *fn, void *user); /* NULL: CLOCK_MONOTONIC again */

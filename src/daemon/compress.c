@@ -128,12 +128,8 @@ static bool is_stopping(struct compress_pool *p)
 /* Nothing to do for a while; the end of the daemon does not wait for that. */
 static void upkeep_rest(struct compress_pool *p)
 {
-	struct timespec until;
+	struct timespec until = clock_deadline(UPKEEP_NS);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)UPKEEP_NS;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&p->lock);
 	if (!p->stop)
 		(void)pthread_cond_timedwait(&p->rest, &p->lock, &until);

@@ -145,17 +145,13 @@ static void *writeback_main(void *arg)
 	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), -5);
 	pthread_mutex_lock(&wb->lock);
 	while (!wb->stop) {
-		struct timespec until;
-
 		if (!wb->called && !pause_ns) {
 			pthread_cond_wait(&wb->call, &wb->lock);
 			continue;
 		}
 		if (!wb->called) {
-			clock_gettime(CLOCK_MONOTONIC, &until);
-			until.tv_nsec += (long)pause_ns;
-			until.tv_sec += until.tv_nsec / 1000000000;
-			until.tv_nsec %= 1000000000;
+			struct timespec until = clock_deadline(pause_ns);
+
 			if (!pthread_cond_timedwait(&wb->call, &wb->lock, &until) && !wb->called)
 				continue;
 		}

@@ -145,8 +145,7 @@ static void build_runs(struct space *sp, uint32_t stage_first)
 	}
 }
 
-/* Nothing was sent: the victims are ordinary pages again. */
-static void release_victims(struct space *sp)
+void evict_release(struct space *sp)
 {
 	struct swap *swap = sp->group->swap;
 	uint32_t k;
@@ -275,7 +274,7 @@ uint32_t space_evict(struct space *sp, uint32_t n_max)
 	if (send_command(sp)) {
 		sp->half[0] = saved[0];
 		sp->half[1] = saved[1];
-		release_victims(sp);
+		evict_release(sp);
 		evict_unreserve(sp);
 		return 0;
 	}

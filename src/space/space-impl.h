@@ -103,6 +103,7 @@ int fork_note_own(struct space *sp, uint64_t start, uint64_t end);
 void fork_settled(struct space *sp); /* they need not follow any more */
 
 /* detach.c */
+void evict_release(struct space *sp);	/* the victims are ordinary pages again, or gone */
 void evict_unreserve(struct space *sp); /* buffer and job of a command that moves nothing */
 bool evict_flush(struct space *sp);	/* send a command that only empties a half; false: none */
 

@@ -115,22 +115,10 @@ fail:
 /* The slots go at once, so that the memory of a dead program is free when it is noticed. */
 static void space_end(struct space *sp)
 {
-	struct swap *swap = sp->group->swap;
-	uint32_t k;
-
 	if (sp->dead)
 		return;
 	/* a command that was in flight moved pages to nowhere */
-	for (k = 0; k < sp->n_victims; k++) {
-		struct victim *v = &sp->victims[k];
-		struct page_leaf *leaf = page_map_find(&sp->map, v->addr);
-
-		leaf->state[page_in_leaf(v->addr)] &= (uint8_t)~PAGE_DETACH;
-		swap_unpin(swap, v->slot);
-		if (v->fresh)
-			swap_slot_unref(swap, v->slot);
-	}
-	sp->n_victims = 0;
+	evict_release(sp);
 	evict_unreserve(sp);
 	load_file_space_end(sp);
 	sp->gate = GATE_OPEN;
