@@ -143,9 +143,7 @@ void budget_update(struct worker *w)
 	room = room_under(b->resident_pages, resident);
 	g->room_pages = (room < under_limit ? room : under_limit) + (int64_t)b->let_in_pages;
 	/* what cannot leave is no working set: squeezed for it, what can would only be faulted for */
-	b->starved = resident < b->floor_pages && !writeback_works(w);
-	b->at_floor = b->starved || evictable_pages(w) < b->floor_pages;
-	b->incompressible |= b->futile || (b->starved && under_limit < 0);
+	b->at_floor = resident < b->floor_pages || evictable_pages(w) < b->floor_pages;
 	/* at the floor nothing can leave; with a file room comes from the pool instead */
 	g->limit_off = b->futile || (b->at_floor && !writeback_works(w));
 	atomic_store_explicit(
@@ -209,6 +207,15 @@ static const char *advice(const struct worker *w)
 	return load_relaxed(&w->writeback.full) ? "; the swap file is full" : "";
 }
 
+/*
+ * Why the limit was exceeded most: without all that was resident then, would it have been held? If not,
+ * it is what left and does not become small enough; so it is where evictions were given up as futile.
+ */
+bool budget_is_stuck(const struct worker *w)
+{
+	return w->budget.resident_at_max >= w->budget.max_over_pages;
+}
+
 static void warn_over(const struct worker *w, uint64_t over, uint64_t resident, uint64_t stored)
 {
 	char text[3][32];
@@ -216,7 +223,7 @@ static void warn_over(const struct worker *w, uint64_t over, uint64_t resident, 
 	size_format(text[0], sizeof(text[0]), over * PAGE_BYTES);
 	size_format(text[1], sizeof(text[1]), resident * PAGE_BYTES);
 	size_format(text[2], sizeof(text[2]), stored * PAGE_BYTES);
-	if (w->budget.incompressible)
+	if (!budget_is_stuck(w))
 		log_warn(
 			"the limit cannot be held: the data does not compress enough (%s resident, %s "
 			"compressed); %s above the limit%s",
@@ -249,8 +256,10 @@ static void track_peaks(struct worker *w, uint64_t now)
 		b->peak_meta_pages = store - pool;
 	if (used > b->peak_pages)
 		b->peak_pages = used;
-	if (over > b->max_over_pages)
+	if (over > b->max_over_pages) {
 		b->max_over_pages = over;
+		b->resident_at_max = b->futile ? 0 : b->rss_pages;
+	}
 	if (!is_over(b, over)) {
 		b->over_ns = 0;
 	} else if (!b->over_ns) {

@@ -167,9 +167,9 @@ static json_t *limit_json(const struct worker *w)
 	json_object_set_new(o, "peak_over_bytes", integer(b->max_over_pages * PAGE_BYTES));
 	json_object_set_new(o, "let_in_above_limit", integer(b->n_forced));
 	json_object_set_new(o, "cannot_be_held",
-			    !b->over_ns		      ? json_null()
-			    : b->futile || b->starved ? json_string("data does not compress enough")
-						      : json_string("resident pages cannot leave"));
+			    !b->over_ns		 ? json_null()
+			    : budget_is_stuck(w) ? json_string("resident pages cannot leave")
+						 : json_string("data does not compress enough"));
 	return o;
 }
 

@@ -121,18 +121,17 @@ struct budget {
 
 	uint64_t in_bytes, out_bytes; /* codec figures at the last look */
 	double ratio;		      /* recent bytes stored per byte evicted */
-	bool incompressible;	      /* it was futile, or at the floor, at least once */
-	bool starved;		      /* resident pages are down to the floor */
-	bool at_floor;		      /* those that could leave are */
-	bool pool_full;		      /* --pool is used up: nothing more can leave */
-	bool futile;		      /* evicting gains nothing: data does not compress */
-	uint64_t futile_ns;	      /* when that was found, or tried again */
-	uint64_t over_ns;	      /* above the limit since; 0: not */
-	uint64_t stalled_ns;	      /* faults wait and nothing can leave since; 0: not */
-	uint64_t let_in_pages;	      /* above the limit, as nothing could leave; paid back first */
-	uint64_t n_forced;	      /* times that faults were let in above the limit */
+	bool at_floor;	     /* resident pages, or those that could leave, are down to the floor */
+	bool pool_full;	     /* --pool is used up: nothing more can leave */
+	bool futile;	     /* evicting gains nothing: data does not compress */
+	uint64_t futile_ns;  /* when that was found, or tried again */
+	uint64_t over_ns;    /* above the limit since; 0: not */
+	uint64_t stalled_ns; /* faults wait and nothing can leave since; 0: not */
+	uint64_t let_in_pages; /* above the limit, as nothing could leave; paid back first */
+	uint64_t n_forced;     /* times that faults were let in above the limit */
 	uint64_t warned_ns;
 	uint64_t max_over_pages;
+	uint64_t resident_at_max; /* at that moment; 0: evicting was futile */
 };
 
 struct placement {
@@ -260,6 +259,7 @@ void budget_init(struct worker *w);
 void budget_sample(struct worker *w, uint64_t now_ns);
 void budget_update(struct worker *w);	 /* room from the last sample and what was counted since */
 void budget_last_word(struct worker *w); /* the program is over: the limit was not held, untold */
+bool budget_is_stuck(const struct worker *w); /* exceeded because of what cannot leave */
 uint64_t budget_interval_ns(const struct worker *w);
 uint64_t budget_wanted_pages(const struct worker *w); /* to evict, so that the reserve is there */
 bool budget_shares_pages(const struct worker *w); /* relatives by fork may have pages in common */

@@ -68,3 +68,8 @@ PYTHON
 managed "$(short_or_full 30 1200)" "$python" "$work/dicts.py" "$(short_or_full 30000 2000000)"
 managed "$(short_or_full 72 600)" "$python" "$work/fork.py" "$(short_or_full 60000 3000000)"
 managed "$(short_or_full 72 1024)" "$python" "$work/outgrow.py" "$(short_or_full 128 2048)"
+# It cannot be held, and the reason given is the right one.
+if [ -e "$work/err.limit" ] && [ "$full" != 1 ]; then
+	grep -q 'cannot be held: the data does not compress enough' "$work/err.limit" ||
+		fail "outgrow under --limit: no reason, or the wrong one: $(cat "$work/err.limit")"
+fi
