@@ -11,6 +11,9 @@
  * except when the gate is shut: then nothing more can be taken, and what was counted on by the daemon
  * when it wrote the command may no longer be so.
  *
+ * mlockall() of the program locks stage and trash as well, and MOVE wants both ends alike: they are
+ * unlocked when it refuses.
+ *
  * Nobody waits in the stage or the trash (they are registered for write protection only), so MOVE
  * need not look for somebody to wake.
  *
@@ -27,7 +30,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-/* syscalls: recvmsg sendmsg ioctl madvise close kill exit_group */
+/* syscalls: recvmsg sendmsg ioctl madvise munlock close kill exit_group */
 
 #define SERVE_MAX_HELD 256
 
@@ -40,6 +43,7 @@ struct serve {
 	uint64_t stage;
 	uint64_t trash;
 	bool armed;	 /* pages may be gone with the daemon: its end is ours */
+	bool unlocked;	 /* in this command */
 	uint32_t n_held; /* uffds of fork children, kept open until their memory is gone */
 	int held[SERVE_MAX_HELD];
 	struct uswap_msg_detached detached;
@@ -76,6 +80,15 @@ static int pages_move(int uffd, uint64_t dst, uint64_t src, uint64_t len, uint64
 	return (int)r;
 }
 
+/* True if it is worth another try. */
+static bool stage_unlock(struct serve *s)
+{
+	if (s->unlocked)
+		return false;
+	s->unlocked = true;
+	return !sys_2(SYS_munlock, s->own2.start, s->own2.len);
+}
+
 /*
  * Empty a part of the stage. Pages that cannot be freed stay, the others go. The trash is emptied
  * whatever happens. Return: 0; a negative errno, the first one.
@@ -92,6 +105,8 @@ static int stage_free(struct serve *s, uint32_t free_at, uint32_t n_free)
 		at += done;
 		if (!r)
 			break;
+		if (r == -EINVAL && stage_unlock(s))
+			continue;
 		if (!done) {
 			if (!first)
 				first = r;
@@ -149,6 +164,8 @@ static int run_detach(struct serve *s, const struct uswap_run *run, uint8_t *res
 			n /= 2;
 			continue;
 		}
+		if (r == -EINVAL && stage_unlock(s))
+			continue;
 		result[i] = (uint8_t)moved_of(r);
 		if (result[i++] == USWAP_MOVE_OTHER && !s->detached.err)
 			s->detached.err = -r;
@@ -188,6 +205,7 @@ static int detach_serve(struct serve *s, size_t n_bytes)
 	answer->seq = m->seq;
 	answer->n_pages = 0;
 	answer->err = 0;
+	s->unlocked = false;
 	answer->free_err = m->n_free ? -stage_free(s, m->free_at, m->n_free) : 0;
 
 	for (uint32_t i = 0; i < m->n_runs; i++) {
@@ -319,6 +337,7 @@ void agent_serve(struct agent_area *area, const struct agent_link *link)
 	s.stage = area->own2 + AGENT_PAGE_BYTES;
 	s.trash = s.stage + (USWAP_STAGE_PAGES + 1ull) * AGENT_PAGE_BYTES;
 	s.armed = false;
+	s.unlocked = false;
 	s.n_held = 0;
 	s.detached.reserved = 0;
 

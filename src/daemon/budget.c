@@ -37,6 +37,7 @@
 #define FUTILE_RATIO 0.88
 #define FUTILE_RETRY_NS (2000ULL * 1000 * 1000)
 #define WARN_NS (5000ULL * 1000 * 1000)
+#define MOMENT_NS (250ULL * 1000 * 1000) /* above the limit no longer than that: it was held */
 #define RATIO_WINDOW_BYTES (1ULL << 20)
 #define VIEW_NS (50ULL * 1000 * 1000)
 
@@ -260,6 +261,8 @@ static void track_peaks(struct worker *w, uint64_t now)
 		b->max_over_pages = over;
 		b->resident_at_max = b->futile ? 0 : b->rss_pages;
 	}
+	if (b->over_ns && now - b->over_ns > b->max_over_ns)
+		b->max_over_ns = now - b->over_ns;
 	if (!is_over(b, over)) {
 		b->over_ns = 0;
 	} else if (!b->over_ns) {
@@ -274,9 +277,19 @@ static void track_peaks(struct worker *w, uint64_t now)
 void budget_last_word(struct worker *w)
 {
 	const struct budget *b = &w->budget;
+	char over[32];
 
-	if (!b->warned_ns && is_over(b, b->max_over_pages))
+	if (b->warned_ns || !is_over(b, b->max_over_pages))
+		return;
+	if (b->max_over_ns > MOMENT_NS) {
 		warn_over(w, b->max_over_pages, b->peak_rss_pages, b->peak_store_pages);
+		return;
+	}
+	size_format(over, sizeof(over), b->max_over_pages * PAGE_BYTES);
+	log_warn(
+		"the limit was exceeded by %s for a moment (%u ms): memory was filled faster than it "
+		"could leave",
+		over, (unsigned)(b->max_over_ns / 1000000));
 }
 
 static void check_futile(struct worker *w, uint64_t now)

@@ -4,7 +4,8 @@
  *
  * Eviction runs ahead of need: it starts when less than the reserve is free, while nobody waits yet.
  * When nothing has left for STALL_NS and nothing is on its way, a few waiting faults are let in above
- * the limit, and a few more after the next: the program is slowed down, never stopped for good.
+ * the limit, and a few more after the next: the program is slowed down, never stopped for good. What
+ * is on its way has to get somewhere: commands may be refused again and again.
  */
 #include "base/atomic.h"
 #include "daemon/worker-impl.h"
@@ -14,6 +15,7 @@
 #define UNSHARE_NS (1ULL * 1000 * 1000)
 #define UNSHARE_MIN_PAGES 64u
 #define STALL_NS (4ULL * 1000 * 1000)
+#define STALL_UNDER_WAY_NS (300ULL * 1000 * 1000) /* longer than an agent is waited for */
 #define WRITEBACK_STALL_NS (200ULL * 1000 * 1000)
 #define LET_IN_PAGES 256u
 #define TRACED_BATCH_PAGES 512u
@@ -26,11 +28,11 @@ static bool writeback_moves(const struct worker *w, uint64_t now)
 		       WRITEBACK_STALL_NS; /* relaxed: figures */
 }
 
-static bool evictions_under_way(const struct worker *w, uint64_t now)
+static bool evictions_under_way(const struct worker *w)
 {
 	const struct space *sp;
 
-	if (w->group.n_jobs || writeback_moves(w, now))
+	if (w->group.n_jobs)
 		return true;
 	list_for_each(sp, &w->group.spaces, link)
 		if (sp->gate == GATE_SHUT) /* not populating: the agent may wait for room itself */
@@ -139,15 +141,13 @@ static void unstall(struct worker *w, uint64_t now)
 	struct budget *b = &w->budget;
 	int64_t step;
 
-	if (!somebody_waits_for_room(w) || evictions_under_way(w, now)) {
-		b->stalled_ns = 0;
-		return;
-	}
-	if (!b->stalled_ns) {
+	if (!somebody_waits_for_room(w) || !b->stalled_ns ||
+	    b->evicted_at_stall != w->group.stats.n_evicted || writeback_moves(w, now)) {
 		b->stalled_ns = now;
+		b->evicted_at_stall = w->group.stats.n_evicted;
 		return;
 	}
-	if (now - b->stalled_ns < STALL_NS)
+	if (now - b->stalled_ns < (evictions_under_way(w) ? STALL_UNDER_WAY_NS : STALL_NS))
 		return;
 	b->stalled_ns = 0;
 	b->n_forced++;

@@ -121,16 +121,19 @@ struct budget {
 
 	uint64_t in_bytes, out_bytes; /* codec figures at the last look */
 	double ratio;		      /* recent bytes stored per byte evicted */
-	bool at_floor;	     /* resident pages, or those that could leave, are down to the floor */
-	bool pool_full;	     /* --pool is used up: nothing more can leave */
-	bool futile;	     /* evicting gains nothing: data does not compress */
-	uint64_t futile_ns;  /* when that was found, or tried again */
-	uint64_t over_ns;    /* above the limit since; 0: not */
-	uint64_t stalled_ns; /* faults wait and nothing can leave since; 0: not */
-	uint64_t let_in_pages; /* above the limit, as nothing could leave; paid back first */
-	uint64_t n_forced;     /* times that faults were let in above the limit */
+	bool at_floor;	    /* resident pages, or those that could leave, are down to the floor */
+	bool pool_full;	    /* --pool is used up: nothing more can leave */
+	bool futile;	    /* evicting gains nothing: data does not compress */
+	uint64_t futile_ns; /* when that was found, or tried again */
+	uint64_t over_ns;   /* above the limit since; 0: not */
+	uint64_t
+		stalled_ns; /* nobody waits for room, or something left, at that moment; 0: not known */
+	uint64_t evicted_at_stall; /* n_evicted at that moment */
+	uint64_t let_in_pages;	   /* above the limit, as nothing could leave; paid back first */
+	uint64_t n_forced;	   /* times that faults were let in above the limit */
 	uint64_t warned_ns;
 	uint64_t max_over_pages;
+	uint64_t max_over_ns;	  /* the longest time above the limit */
 	uint64_t resident_at_max; /* at that moment; 0: evicting was futile */
 };
 

@@ -327,6 +327,9 @@ static long sys_6(long nr, long a, long b, long c, long d, long e, long f)
 		return answer((const struct msghdr *)b);
 	case SYS_madvise:
 		return advise((uint64_t)a, (uint64_t)b, (int)c);
+	case SYS_munlock:
+		ASSERT((uint64_t)a == OWN2 && (uint64_t)b == AGENT_OWN2_BYTES);
+		return fuzz_u8(&in) & 1 ? -EPERM : 0;
 	case SYS_close:
 		return close_fd((int)a);
 	case SYS_kill:
