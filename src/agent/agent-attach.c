@@ -202,7 +202,7 @@ int agent_attach(struct agent_area *area, struct agent_link *ret_link)
 	sys_5(SYS_prctl, PR_SET_NAME, "uswap-agent", 0, 0, 0);
 	sys_sock_timeout(link.sock, SO_RCVTIMEO, 0);
 	sys_sock_timeout(link.sock, SO_SNDTIMEO, 0);
-	agent_seal();
+	agent_seal(area);
 
 	atomic_store(&area->managed, 1);
 	if (!atomic_compare_exchange_strong(&area->phase, &phase, AGENT_ATTACHED)) {

@@ -25,6 +25,8 @@
 /* syscalls: prctl capset getpid seccomp */
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD_HIGH(field) \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field) + sizeof(uint32_t))
 #define IF_NOT(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, skip)
 #define IF(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), skip, 0)
 #define RETURN(action) BPF_STMT(BPF_RET | BPF_K, action)
@@ -45,26 +47,33 @@ static void caps_drop(void)
 	sys_2(SYS_capset, &head, none);
 }
 
-static void filter_set(uint32_t pid)
+static void filter_set(uint32_t pid, uint64_t stage)
 {
 	struct sock_filter code[] = {
 		LOAD(arch),
-		IF_NOT(AGENT_AUDIT_ARCH, 20),
+		IF_NOT(AGENT_AUDIT_ARCH, 27),
 		LOAD(nr),
-		IF(SYS_recvmsg, 19),
-		IF(SYS_sendmsg, 18),
-		IF(SYS_close, 17),
-		IF(SYS_exit, 16),
-		IF(SYS_exit_group, 15),
-		IF(SYS_munlock, 14),
+		IF(SYS_recvmsg, 26),
+		IF(SYS_sendmsg, 25),
+		IF(SYS_close, 24),
+		IF(SYS_exit, 23),
+		IF(SYS_exit_group, 22),
+		IF(SYS_munlock, 21),
 		IF_NOT(SYS_ioctl, 3),
 		LOAD(args[1]),
-		IF(UFFDIO_MOVE, 11),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)UFFDIO_WRITEPROTECT, 10, 9),
+		IF(UFFDIO_MOVE, 18),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)UFFDIO_WRITEPROTECT, 17, 16),
 		IF_NOT(SYS_madvise, 3),
 		LOAD(args[2]),
-		IF(MADV_DONTNEED, 7),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_POPULATE_WRITE, 6, 5),
+		IF(MADV_DONTNEED, 14),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_POPULATE_WRITE, 13, 12),
+		IF_NOT(SYS_mprotect, 6),
+		LOAD(args[0]),
+		IF_NOT(stage, 9),
+		LOAD_HIGH(args[0]),
+		IF_NOT(stage >> 32, 7),
+		LOAD(args[1]),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AGENT_STAGE_BYTES, 6, 5),
 		IF_NOT(SYS_kill, 4),
 		LOAD(args[0]),
 		IF_NOT(pid, 2),
@@ -81,11 +90,11 @@ static void filter_set(uint32_t pid)
 	sys_3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &prog);
 }
 
-void agent_seal(void)
+void agent_seal(const struct agent_area *area)
 {
 	if (sys_5(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0))
 		return;
 	caps_drop();
 	sys_5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	filter_set((uint32_t)sys_0(SYS_getpid));
+	filter_set((uint32_t)sys_0(SYS_getpid), agent_stage(area));
 }

@@ -11,8 +11,9 @@
  * except when the gate is shut: then nothing more can be taken, and what was counted on by the daemon
  * when it wrote the command may no longer be so.
  *
- * mlockall() of the program locks stage and trash as well, and MOVE wants both ends alike: they are
- * unlocked when it refuses.
+ * MOVE wants both ends alike. mlockall() of the program locks stage and trash as well: they are
+ * unlocked when it refuses. For pages that may be executed the stage becomes executable until the
+ * end of the command.
  *
  * Nobody waits in the stage or the trash (they are registered for write protection only), so MOVE
  * need not look for somebody to wake.
@@ -30,9 +31,10 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-/* syscalls: recvmsg sendmsg ioctl madvise munlock close kill exit_group */
+/* syscalls: recvmsg sendmsg ioctl madvise munlock mprotect close kill exit_group */
 
 #define SERVE_MAX_HELD 256
+#define ADAPT_MAX_VAIN 4 /* pages of a command for which the stage was changed without success */
 
 enum { SERVE_E_LEAVE = 1 }; /* the agent ends */
 
@@ -42,9 +44,12 @@ struct serve {
 	struct uswap_range own2;
 	uint64_t stage;
 	uint64_t trash;
-	bool armed;	 /* pages may be gone with the daemon: its end is ours */
-	bool unlocked;	 /* in this command */
-	uint32_t n_held; /* uffds of fork children, kept open until their memory is gone */
+	bool armed;	     /* pages may be gone with the daemon: its end is ours */
+	bool unlocked;	     /* in this command */
+	bool executable;     /* the stage is */
+	uint32_t n_vain;     /* in this command */
+	uint64_t adapted_to; /* page for which the stage was changed last */
+	uint32_t n_held;     /* uffds of fork children, kept open until their memory is gone */
 	int held[SERVE_MAX_HELD];
 	struct uswap_msg_detached detached;
 	union {
@@ -89,6 +94,31 @@ static bool stage_unlock(struct serve *s)
 	return !sys_2(SYS_munlock, s->own2.start, s->own2.len);
 }
 
+static bool stage_toggle(struct serve *s)
+{
+	int prot = PROT_READ | PROT_WRITE | (s->executable ? 0 : PROT_EXEC);
+
+	if (sys_3(SYS_mprotect, s->stage, AGENT_STAGE_BYTES, prot))
+		return false;
+	s->executable = !s->executable;
+	return true;
+}
+
+/* MOVE found the stage unlike the page at @page. True if it is worth another try. */
+static bool stage_adapt(struct serve *s, uint64_t page)
+{
+	if (stage_unlock(s))
+		return true;
+	if (s->adapted_to != page) {
+		s->adapted_to = page;
+		return s->n_vain < ADAPT_MAX_VAIN && stage_toggle(s);
+	}
+	/* neither way: read-only, locked, or not memory for us */
+	if (++s->n_vain == ADAPT_MAX_VAIN && s->executable)
+		stage_toggle(s);
+	return false;
+}
+
 /*
  * Empty a part of the stage. Pages that cannot be freed stay, the others go. The trash is emptied
  * whatever happens. Return: 0; a negative errno, the first one.
@@ -105,7 +135,7 @@ static int stage_free(struct serve *s, uint32_t free_at, uint32_t n_free)
 		at += done;
 		if (!r)
 			break;
-		if (r == -EINVAL && stage_unlock(s))
+		if (r == -EINVAL && (stage_unlock(s) || (s->executable && stage_toggle(s))))
 			continue;
 		if (!done) {
 			if (!first)
@@ -164,7 +194,7 @@ static int run_detach(struct serve *s, const struct uswap_run *run, uint8_t *res
 			n /= 2;
 			continue;
 		}
-		if (r == -EINVAL && stage_unlock(s))
+		if (r == -EINVAL && stage_adapt(s, run->start + (uint64_t)i * AGENT_PAGE_BYTES))
 			continue;
 		result[i] = (uint8_t)moved_of(r);
 		if (result[i++] == USWAP_MOVE_OTHER && !s->detached.err)
@@ -206,6 +236,8 @@ static int detach_serve(struct serve *s, size_t n_bytes)
 	answer->n_pages = 0;
 	answer->err = 0;
 	s->unlocked = false;
+	s->n_vain = 0;
+	s->adapted_to = 0;
 	answer->free_err = m->n_free ? -stage_free(s, m->free_at, m->n_free) : 0;
 
 	for (uint32_t i = 0; i < m->n_runs; i++) {
@@ -222,6 +254,8 @@ static int detach_serve(struct serve *s, size_t n_bytes)
 			shut = run_detach(s, run, result) != 0;
 		answer->n_pages += run->n_pages;
 	}
+	if (s->executable) /* else the next command has to */
+		stage_toggle(s);
 	answer->head.type = USWAP_MSG_DETACHED;
 	answer->head.len = (uint32_t)offsetof(struct uswap_msg_detached, result) + answer->n_pages;
 	return wire_send(s->link.sock, answer, answer->head.len, NULL, 0);
@@ -334,10 +368,12 @@ void agent_serve(struct agent_area *area, const struct agent_link *link)
 	s.link = *link;
 	s.own = (struct uswap_range){ .start = area->own, .len = AGENT_OWN_BYTES };
 	s.own2 = (struct uswap_range){ .start = area->own2, .len = AGENT_OWN2_BYTES };
-	s.stage = area->own2 + AGENT_PAGE_BYTES;
+	s.stage = agent_stage(area);
 	s.trash = s.stage + (USWAP_STAGE_PAGES + 1ull) * AGENT_PAGE_BYTES;
 	s.armed = false;
-	s.unlocked = false;
+	s.unlocked = s.executable = false;
+	s.n_vain = 0;
+	s.adapted_to = 0;
 	s.n_held = 0;
 	s.detached.reserved = 0;
 

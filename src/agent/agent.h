@@ -28,6 +28,7 @@
 #define AGENT_PAGE_BYTES USWAP_PAGE_BYTES
 #define AGENT_STACK_BYTES (6 * AGENT_PAGE_BYTES) /* struct agent_area included */
 #define AGENT_OWN_BYTES (AGENT_STACK_BYTES + 3 * AGENT_PAGE_BYTES)
+#define AGENT_STAGE_BYTES (USWAP_STAGE_PAGES * AGENT_PAGE_BYTES)
 #define AGENT_OWN2_BYTES ((USWAP_STAGE_PAGES + USWAP_STAGE_HALF_PAGES + 3ull) * AGENT_PAGE_BYTES)
 
 /*
@@ -76,6 +77,12 @@ static inline struct uswap_protect *agent_protect(const struct agent_area *area)
 	return (struct uswap_protect *)(area->own + AGENT_PAGE_BYTES + AGENT_STACK_BYTES);
 }
 
+/* pre: attached */
+static inline uint64_t agent_stage(const struct agent_area *area)
+{
+	return area->own2 + AGENT_PAGE_BYTES;
+}
+
 /*
  * Thread function of the agent; @data is its struct agent_area. Never returns.
  * pre: all signals are blocked; the stack lies in the area; the descriptor table is its own.
@@ -99,7 +106,7 @@ struct agent_link { /* descriptors of an attached agent, in its own table */
 int agent_attach(struct agent_area *area, struct agent_link *ret_link);
 
 /* Give up every privilege and all system calls but those of agent_serve(). */
-void agent_seal(void);
+void agent_seal(const struct agent_area *area);
 
 /* Obey until the connection ends or the daemon says leave. */
 void agent_serve(struct agent_area *area, const struct agent_link *link);

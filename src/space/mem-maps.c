@@ -38,7 +38,7 @@ static int list_push(struct map_list *list, const struct mem_map *map)
 
 /*
  * "start-end perms offset dev inode name". Evictable is what is private, anonymous, readable and
- * writable, not executable, and not a place where the kernel or the C library keep a stack.
+ * writable, and not a place where the kernel or the C library keep a stack.
  */
 static bool parse_head(const char *line, struct mem_map *map)
 {
@@ -51,7 +51,7 @@ static bool parse_head(const char *line, struct mem_map *map)
 		return false;
 	line += at;
 	*map = (struct mem_map){ .range = { start, end } };
-	map->evictable = !strcmp(perms, "rw-p") && !inode &&
+	map->evictable = (!strcmp(perms, "rw-p") || !strcmp(perms, "rwxp")) && !inode &&
 			 (line[0] == '\n' || !line[0] || !strncmp(line, "[heap]", 6) ||
 			  !strncmp(line, "[anon:", 6));
 	return true;

@@ -330,6 +330,9 @@ static long sys_6(long nr, long a, long b, long c, long d, long e, long f)
 	case SYS_munlock:
 		ASSERT((uint64_t)a == OWN2 && (uint64_t)b == AGENT_OWN2_BYTES);
 		return fuzz_u8(&in) & 1 ? -EPERM : 0;
+	case SYS_mprotect:
+		ASSERT((uint64_t)a == OWN2 + AGENT_PAGE_BYTES && (uint64_t)b == AGENT_STAGE_BYTES);
+		return fuzz_u8(&in) & 1 ? -EACCES : 0;
 	case SYS_close:
 		return close_fd((int)a);
 	case SYS_kill:

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * odd-memory - memory that may not leave, or not in the usual way, in a program that is being evicted
+ *
+ *     odd-memory all MIB        mlockall() of everything, and what comes later: the limit cannot be held
+ *     odd-memory current MIB    a little is locked; what comes later is not
+ *     odd-memory exec MIB       executable pages between ordinary and read-only ones
+ *
+ * Prints a digest of what it reads back.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PAGE 4096u
+#define MIB_PAGES 256u
+#define ATTACH_US 300000
+
+struct block {
+	uint64_t *words;
+	size_t n_pages;
+	uint64_t seed;
+};
+
+static uint64_t word_of(const struct block *b, size_t page, size_t i)
+{
+	return (b->seed + page) * 0x9e3779b97f4a7c15u >> (i % 8 * 8) & 0xff;
+}
+
+static struct block block_map(size_t n_pages, uint64_t seed, int prot)
+{
+	struct block b = { .n_pages = n_pages, .seed = seed };
+	size_t page, i;
+
+	b.words = mmap(NULL, b.n_pages * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (b.words == MAP_FAILED) {
+		perror("odd-memory: mmap");
+		exit(1);
+	}
+	for (page = 0; page < b.n_pages; page++)
+		for (i = 0; i < PAGE / sizeof(uint64_t); i++)
+			b.words[page * (PAGE / sizeof(uint64_t)) + i] = word_of(&b, page, i);
+	return b;
+}
+
+static struct block block_make(size_t mib, uint64_t seed)
+{
+	return block_map(mib * MIB_PAGES, seed, PROT_READ | PROT_WRITE);
+}
+
+static uint64_t block_verify(const struct block *b)
+{
+	uint64_t sum = 0;
+	size_t page, i;
+
+	for (page = 0; page < b->n_pages; page++)
+		for (i = 0; i < PAGE / sizeof(uint64_t); i++) {
+			uint64_t w = b->words[page * (PAGE / sizeof(uint64_t)) + i];
+
+			if (w != word_of(b, page, i)) {
+				fprintf(stderr, "odd-memory: WRONG DATA in page %zu\n", page);
+				exit(1);
+			}
+			sum = sum * 31 + w;
+		}
+	return sum;
+}
+
+static void lock_all(int flags)
+{
+	if (mlockall(flags)) {
+		perror("odd-memory: mlockall");
+		exit(1);
+	}
+}
+
+static void locked(bool all, size_t mib)
+{
+	struct block a = block_make(all ? mib : 8, 1), b, c;
+
+	usleep(ATTACH_US);
+	lock_all(all ? MCL_CURRENT | MCL_FUTURE : MCL_CURRENT);
+	b = block_make(all ? mib / 4 : mib, 2);
+	printf("%016lx\n", block_verify(&a) ^ block_verify(&b));
+	munlockall();
+	c = block_make(mib, 3);
+	printf("%016lx\n", block_verify(&a) ^ block_verify(&b) ^ block_verify(&c));
+}
+
+static void executable(size_t mib)
+{
+	/* small ones, so that a command has all kinds */
+	enum { N_BLOCKS_PER_MIB = 8, PART_PAGES = MIB_PAGES / N_BLOCKS_PER_MIB };
+	static const int prot[] = { PROT_READ | PROT_WRITE | PROT_EXEC, PROT_READ | PROT_WRITE };
+	size_t n = mib * N_BLOCKS_PER_MIB, i, round;
+	struct block *blocks = calloc(n, sizeof(*blocks));
+	uint64_t sum = 0;
+
+	if (!blocks)
+		exit(1);
+	for (i = 0; i < n; i++) {
+		blocks[i] = block_map(PART_PAGES, i, prot[i / 2 % 2]);
+		if (i % 16 == 5)
+			mprotect(blocks[i].words, PART_PAGES * PAGE, PROT_READ);
+	}
+	for (round = 0; round < 3; round++)
+		for (i = 0; i < n; i++)
+			sum = sum * 31 + block_verify(&blocks[i]);
+	printf("%016lx\n", sum);
+	free(blocks);
+}
+
+int main(int argc, char **argv)
+{
+	size_t mib = argc == 3 ? (size_t)atol(argv[2]) : 0;
+
+	if (!mib) {
+		fprintf(stderr, "usage: odd-memory all|current|exec MIB\n");
+		return 2;
+	}
+	if (!strcmp(argv[1], "exec"))
+		executable(mib);
+	else
+		locked(!strcmp(argv[1], "all"), mib);
+	return 0;
+}
