@@ -46,6 +46,22 @@ void event_forget(struct space *sp, struct urange range)
 	}
 }
 
+/*
+ * Not all that is registered is in the table: a mapping that grew in place is known by its old size. If
+ * another thread's mremap() moves to where the grown part was, and the REMAP or UNMAP that made room
+ * comes after, then it looks as if it were about what has just arrived. It is not: it begins before
+ * that, and what arrives behind a mapping does not become one with it.
+ */
+static bool is_older_than_arrival(const struct space *sp, struct urange range)
+{
+	uint32_t i;
+
+	for (i = region_lookup(&sp->arrived, range.start); i < sp->arrived.n; i++)
+		if (sp->arrived.ranges[i].start > range.start)
+			return sp->arrived.ranges[i].start < range.end;
+	return false;
+}
+
 /* Parts of @set in @from, shifted to @to; returned in @ret, which the caller frees. */
 static int regions_shift(struct region_set *set, struct urange from, uint64_t to,
 			 struct region_set *ret)
@@ -77,6 +93,7 @@ static int regions_shift(struct region_set *set, struct urange from, uint64_t to
  */
 static void remap_pages(struct space *sp, struct urange from, uint64_t to)
 {
+	bool is_older = is_older_than_arrival(sp, from);
 	uint64_t addr = from.start;
 	struct page_leaf *leaf;
 
@@ -91,6 +108,8 @@ static void remap_pages(struct space *sp, struct urange from, uint64_t to)
 			struct page_leaf *dst_leaf;
 			struct slot_id id;
 
+			if (is_older && region_contains(&sp->arrived, a))
+				continue;
 			if (!leaf->slot[i] || leaf->state[i] & PAGE_PRESENT) {
 				forget_page(sp, leaf, i);
 				continue;
@@ -153,10 +172,14 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 	struct urange to = { ev->to, ev->to + ev->len };
 	_cleanup_(region_set_deinit) struct region_set moved = { 0 };
 	_cleanup_(region_set_deinit) struct region_set moved_no_ahead = { 0 };
+	_cleanup_(region_set_deinit) struct region_set stay = { 0 };
 	uint32_t i;
-	int r;
+	int r = 0;
 
-	r = regions_shift(&sp->regions, from, to.start, &moved);
+	if (is_older_than_arrival(sp, from))
+		r = regions_shift(&sp->arrived, from, from.start, &stay);
+	if (!r)
+		r = regions_shift(&sp->regions, from, to.start, &moved);
 	if (!r)
 		r = regions_shift(&sp->no_ahead, from, to.start, &moved_no_ahead);
 	event_forget(sp, to);
@@ -169,6 +192,10 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 		r = region_add(&sp->regions, moved.ranges[i]);
 	for (i = 0; !r && i < moved_no_ahead.n; i++)
 		r = region_add(&sp->no_ahead, moved_no_ahead.ranges[i]);
+	for (i = 0; !r && i < stay.n; i++)
+		r = region_add(&sp->regions, stay.ranges[i]);
+	if (!r)
+		r = region_add(&sp->arrived, to);
 	/* whoever waits on an old address is woken by nothing else (R2) */
 	sp->mem->ops->wake(sp->mem, from.start, ev->len);
 	sp->manage_ns = 0;
@@ -181,6 +208,11 @@ static int event_unmap(struct space *sp, const struct mem_event *ev)
 	struct urange range = { ev->addr, ev->to };
 	int r;
 
+	if (is_older_than_arrival(sp, range)) {
+		sp->group->stats.n_held++;
+		sp->mem->ops->wake(sp->mem, range.start, range.end - range.start);
+		return region_add(&sp->suspects, range);
+	}
 	if (left_taken(sp, range, &r)) {
 		sp->group->stats.n_held++;
 		return r; /* its waiters were woken by the REMAP */
@@ -229,31 +261,107 @@ static bool target_taken(const struct space *sp, const struct mem_event *ev)
 	       in_regions(sp, (struct urange){ ev->to, ev->to + ev->len });
 }
 
-/* True if @ev may be the one that a held REMAP waits for. */
+static bool overlap(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
+{
+	return a < b_end && b < a_end;
+}
+
+static uint64_t source_end(const struct mem_event *ev)
+{
+	return ev->type == MEM_EVENT_REMAP ? ev->addr + ev->len : ev->to;
+}
+
+/* True if @ev changes something in [start, end). */
+static bool concerns(const struct mem_event *ev, uint64_t start, uint64_t end)
+{
+	return overlap(ev->addr, source_end(ev), start, end) ||
+	       (ev->type == MEM_EVENT_REMAP && overlap(ev->to, ev->to + ev->len, start, end));
+}
+
+/* True if it does not matter which of the two is applied first. */
+static bool commute(const struct mem_event *a, const struct mem_event *b)
+{
+	if (a->type == MEM_EVENT_FORK || b->type == MEM_EVENT_FORK ||
+	    concerns(a, b->addr, source_end(b)))
+		return false;
+	return b->type != MEM_EVENT_REMAP || !concerns(a, b->to, b->to + b->len);
+}
+
+/*
+ * True if @ev may be the one that a held REMAP waits for. Not an UNMAP of what another held REMAP moves:
+ * that is what this one left behind.
+ */
 static bool empties_target(const struct space *sp, const struct mem_event *ev)
 {
-	uint64_t end = ev->type == MEM_EVENT_UNMAP ? ev->to : ev->addr + ev->len;
+	bool empties = false;
 	uint32_t i;
 
 	if (ev->type != MEM_EVENT_UNMAP && ev->type != MEM_EVENT_REMAP)
 		return false;
-	for (i = 0; i < sp->n_held; i++)
-		if (sp->held[i].type == MEM_EVENT_REMAP &&
-		    ev->addr < sp->held[i].to + sp->held[i].len && sp->held[i].to < end)
-			return true;
-	return false;
+	for (i = 0; i < sp->n_held; i++) {
+		const struct mem_event *held = &sp->held[i];
+
+		if (held->type != MEM_EVENT_REMAP)
+			continue;
+		if (ev->type == MEM_EVENT_UNMAP &&
+		    overlap(ev->addr, ev->to, held->addr, held->addr + held->len))
+			return false;
+		empties |= overlap(ev->addr, source_end(ev), held->to, held->to + held->len);
+	}
+	return empties;
+}
+
+static struct mem_event held_take(struct space *sp, uint32_t i)
+{
+	struct mem_event ev = sp->held[i];
+
+	sp->n_held--;
+	memmove(&sp->held[i], &sp->held[i + 1], (sp->n_held - i) * sizeof(sp->held[0]));
+	return ev;
+}
+
+/*
+ * @ev, a REMAP, has to go before a held one, and the UNMAP by which its thread announced it has been
+ * held: that goes first.
+ */
+static int held_release_target(struct space *sp, const struct mem_event *ev)
+{
+	uint32_t i;
+	int r = 0;
+
+	for (i = 0; !r && i < sp->n_held;) {
+		struct mem_event unmap = sp->held[i];
+
+		if (unmap.type != MEM_EVENT_UNMAP ||
+		    !overlap(unmap.addr, unmap.to, ev->to, ev->to + ev->len)) {
+			i++;
+			continue;
+		}
+		unmap = held_take(sp, i);
+		r = apply_now(sp, &unmap);
+	}
+	return r;
 }
 
 /*
  * The kernel changes a layout under its lock, but queues the event after it has dropped it: events of
  * two threads may come in the wrong order. mremap() moves only to where nothing is (what MREMAP_FIXED
  * replaces is announced by an UNMAP of the same thread before), so a REMAP onto a place that is taken
- * came before the event that emptied it. It waits for that one, and all others wait behind it: they may
+ * came before the event that emptied it. It waits for that one, and others wait behind it if they may
  * be about what it moves. Until all have come every ioctl on the client says EAGAIN.
  */
 static bool must_wait(const struct space *sp, const struct mem_event *ev)
 {
-	return target_taken(sp, ev) || (sp->n_held && !empties_target(sp, ev));
+	uint32_t i;
+
+	if (target_taken(sp, ev))
+		return true;
+	if (empties_target(sp, ev))
+		return false;
+	for (i = 0; i < sp->n_held; i++)
+		if (!commute(ev, &sp->held[i]))
+			return true;
+	return false;
 }
 
 /* Apply held events whose turn has come; @force: the first one, whatever we believe. */
@@ -262,11 +370,9 @@ int event_held(struct space *sp, bool force)
 	int r = 0;
 
 	while (!r && sp->n_held && (force || !target_taken(sp, &sp->held[0]))) {
-		struct mem_event ev = sp->held[0];
+		struct mem_event ev = held_take(sp, 0);
 
 		force = false;
-		sp->n_held--;
-		memmove(&sp->held[0], &sp->held[1], sp->n_held * sizeof(sp->held[0]));
 		r = apply_now(sp, &ev);
 	}
 	return r;
@@ -277,6 +383,10 @@ int event_apply(struct space *sp, const struct mem_event *ev)
 	int r = 0;
 
 	ASSERT(sp->gate != GATE_SHUT);
+	if (target_taken(sp, ev) && empties_target(sp, ev))
+		r = held_release_target(sp, ev);
+	if (r)
+		return r;
 	if (must_wait(sp, ev)) {
 		if (sp->n_held == SPACE_MAX_HELD)
 			r = event_held(sp, true);
@@ -325,12 +435,13 @@ int event_settle(struct space *sp)
 {
 	int r;
 
-	if (!sp->n_left && !sp->n_held && !sp->suspects.n && !sp->n_young)
+	if (!sp->n_left && !sp->arrived.n && !sp->n_held && !sp->suspects.n && !sp->n_young)
 		return 0;
 	r = sp->mem->ops->is_registered(sp->mem, PAGE_BYTES, PAGE_BYTES);
 	if (r == -EAGAIN || r == -ESRCH)
 		return r;
 	sp->n_left = 0; /* nothing is on its way any more */
+	region_set_deinit(&sp->arrived);
 	fork_settled(sp);
 	r = 0;
 	while (!r && sp->suspects.n) {

@@ -273,7 +273,7 @@ bool space_has_retry(const struct space *sp)
 {
 	uint32_t i;
 
-	if (sp->n_ready)
+	if (sp->n_ready || sp->suspects.n || sp->n_held)
 		return true;
 	for (i = 0; i < sp->n_waiting; i++)
 		if (sp->waiting[i].why == WAIT_RETRY || sp->waiting[i].why == WAIT_ROOM ||

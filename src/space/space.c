@@ -145,6 +145,7 @@ struct space *space_free(struct space *sp)
 	region_set_deinit(&sp->wiped);
 	region_set_deinit(&sp->suspects);
 	region_set_deinit(&sp->own_moves);
+	region_set_deinit(&sp->arrived);
 	sp->mem->ops->free(sp->mem);
 	free(sp->waiting);
 	free(sp);

@@ -246,7 +246,7 @@ void owner_retry(struct owner *o, struct slot_id id)
 	struct space *sp, *tmp;
 
 	list_for_each_safe(sp, tmp, &o->group.spaces, link)
-		if ((sp->n_waiting || sp->n_ready) && (id.v || space_has_retry(sp)))
+		if (id.v ? sp->n_waiting : space_has_retry(sp))
 			(void)owner_result(o, sp, space_retry(sp, id));
 }
 

@@ -307,6 +307,54 @@ static void r2_unmap_of_mremap_comes_after_another(void)
 	rig_free(r);
 }
 
+/* The first thread's UNMAP of its target and its REMAP come behind a REMAP to where it moved from. */
+static void r2_remap_overtakes_remap(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap away = { rig_range(0, 8), rig_range(24, 8), false };
+	struct fk_mremap into = { rig_range(16, 6), rig_range(2, 6), false };
+
+	rig_evict(r, 32);
+	r->s.world.fk.late_events = true;
+	program_mremap(r->t[1], &away);
+	program_mremap(r->t[2], &into);
+	(void)program_step(r->t[2], false);
+	owner_service(&r->s.owner, r->sp);
+	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
+		rig_serve(r);
+	rig_touch(r, r->t[0], RIG_FIRST + 24, false);
+	rig_touch(r, r->t[0], RIG_FIRST + 24 + 5, false);
+	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
+	rig_free(r);
+}
+
+/* As before, to where a mapping had grown that the table knows by its old size. */
+static void r2_remap_overtakes_remap_of_grown(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
+				  false };
+	struct fk_mremap away = { rig_range(RIG_PAGES - 4, 12),
+				  { RIG_SPARE, RIG_SPARE + 12 },
+				  false };
+	struct fk_mremap into = { rig_range(16, 4), rig_range(RIG_PAGES + 2, 4), false };
+
+	rig_evict(r, RIG_PAGES);
+	program_mremap(r->t[1], &grow);
+	ASSERT(rig_run(r->t[1]));
+	r->s.world.fk.late_events = true;
+	program_mremap(r->t[1], &away);
+	program_mremap(r->t[2], &into);
+	(void)program_step(r->t[2], false);
+	owner_service(&r->s.owner, r->sp);
+	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
+		rig_serve(r);
+	rig_touch(r, r->t[0], RIG_SPARE + 1, false);
+	rig_touch(r, r->t[0], RIG_SPARE + 7, false);
+	rig_touch(r, r->t[0], RIG_FIRST + RIG_PAGES + 3, false);
+	rig_free(r);
+}
+
 const struct rule rules_layout[] = {
 	{ "r1_unmap_under_command", r1_unmap_under_command },
 	{ "r1_revoke", r1_revoke },
@@ -321,5 +369,7 @@ const struct rule rules_layout[] = {
 	{ "r2_remap_overtakes_unmap", r2_remap_overtakes_unmap },
 	{ "r2_unmap_of_mremap_comes_late", r2_unmap_of_mremap_comes_late },
 	{ "r2_unmap_of_mremap_comes_after_another", r2_unmap_of_mremap_comes_after_another },
+	{ "r2_remap_overtakes_remap", r2_remap_overtakes_remap },
+	{ "r2_remap_overtakes_remap_of_grown", r2_remap_overtakes_remap_of_grown },
 	{ NULL, NULL },
 };

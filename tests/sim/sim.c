@@ -11,8 +11,9 @@
  * is done. Then no thread may be asleep (a lost wake-up), every slot must hold what the oracle says
  * its page contains, and what the space believes must be what the kernel has.
  *
- * Two gaps are known, and walked into only when asked for. A FORK whose event another thread's mremap()
- * or munmap() overtakes, or is overtaken by: nothing tells the child's layout (--late-events with forks).
+ * Three gaps are known. MREMAP_DONTUNMAP with late events is never walked into, two only when asked for:
+ * a FORK whose event another thread's mremap() or munmap() overtakes, or is overtaken by: nothing tells
+ * the child's layout (--late-events with forks).
  * WIPEONFORK changed between a fork and the reading of the parent's flags (--flags-race).
  */
 #include <getopt.h>
