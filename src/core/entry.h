@@ -47,7 +47,7 @@ struct entry_where {
 	uint16_t len;	      /* bytes in the pool or on file; 0 when there are none */
 	enum entry_form form; /* 3 bits */
 	bool kept;	      /* a clean copy: the page is present in the program */
-	uint8_t level;	      /* struct swap_use, 2 bits */
+	uint8_t level;	      /* struct swap_use, 3 bits */
 	bool on_file;	      /* loc and loc_high: struct segment_loc */
 	uint8_t loc_high;     /* 0 in the pool */
 };
@@ -59,11 +59,12 @@ enum {
 	WHERE_FORM_MASK = 7,
 	WHERE_KEPT_SHIFT = 48,
 	WHERE_LEVEL_SHIFT = 49,
-	WHERE_LEVEL_MASK = 3,
-	WHERE_FILE_SHIFT = 51,
-	WHERE_HIGH_SHIFT = 52,
+	WHERE_LEVEL_MASK = 7,
+	WHERE_FILE_SHIFT = 52,
+	WHERE_HIGH_SHIFT = 53,
 };
 _Static_assert(PAGE_BYTES <= WHERE_LEN_MASK, "a raw page fits the length");
+_Static_assert((int)SWAP_LEVEL_MAX <= (int)WHERE_LEVEL_MASK, "a level fits");
 
 static inline struct entry_where where_unpack(uint64_t w)
 {

@@ -115,9 +115,10 @@ struct stage_buf *swap_buf_try_get(struct swap *s); /* NULL: all in use. Post: c
 void swap_buf_put(struct swap *s, struct stage_buf *buf);
 
 /* What is remembered about a page's use between an eviction and its next fault. */
+enum { SWAP_LEVEL_MAX = 6 };
 struct swap_use {
 	uint32_t evict_seq; /* caller's clock at the eviction */
-	uint8_t level;	    /* 0..3, how hot it was */
+	uint8_t level; /* 0..SWAP_LEVEL_MAX: how often it came back soon, the caller's figure */
 };
 
 /*

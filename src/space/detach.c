@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What to evict: a clock over the page map.
+ * Evict: the victims of the clock (clock.h), one command at a time.
  *
- * The kernel does not tell us which present pages are used, so the only sign of use is a page that
- * comes back. A page that was served gets a credit: the number of times the hand passes it by. One
- * that came back soon after its eviction gets more credit each time (its level), so hot pages stay
- * for several rounds and cold ones leave in address order, which gives long runs for MOVE and puts
- * neighbours next to each other.
+ * The hand goes by addresses, so cold pages leave in long runs for MOVE, and neighbours come to lie next
+ * to each other.
  *
  * Slots are made, and kept ones pinned, before the command is sent: after the answer nothing can
  * fail. The command goes out with the gate shut (R1); see gate.c for the answer.
@@ -72,16 +69,12 @@ static bool pick_page(struct space *sp, struct picker *p, struct page_leaf *leaf
 		      uint64_t addr)
 {
 	uint8_t state = leaf->state[i];
-	uint8_t credit = page_credit(state);
 	struct victim *v = &sp->victims[sp->n_victims];
 
 	if (!(state & PAGE_PRESENT) || state & (PAGE_STUCK | PAGE_DETACH))
 		return false; /* DETACH: the hand came round within one command */
-	if (credit) {
-		leaf->state[i] = (uint8_t)((state & ~PAGE_CREDIT_MASK) |
-					   ((credit - 1) << PAGE_CREDIT_SHIFT));
+	if (!clock_pass(&sp->clock, &leaf->credit[i]))
 		return false;
-	}
 	if (is_protected(p, addr) || region_contains(&sp->no_ahead, addr) ||
 	    !victim_slot(sp, leaf, i, v))
 		return false;
@@ -89,6 +82,7 @@ static bool pick_page(struct space *sp, struct picker *p, struct page_leaf *leaf
 	v->level = page_level(state);
 	leaf->state[i] |= PAGE_DETACH;
 	sp->n_victims++;
+	sp->clock.n_found++;
 	return true;
 }
 
@@ -109,6 +103,7 @@ static void pick(struct space *sp, struct picker *p, uint32_t n_max)
 			if (!sp->hand || !sp->map.n_present)
 				return;
 			sp->hand = 0;
+			clock_round(&sp->clock, sp->map.n_present);
 			continue;
 		}
 		if (base > sp->hand)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "space/clock.h"
 #include "space/space-impl.h"
 
 #define ZERO_WINDOW_START 4u
@@ -164,7 +165,7 @@ static int fault_zero(struct space *sp, const struct waiting_fault *f)
 
 		leaf = page_map_get(&sp->map, addr);
 		if (leaf) /* a page that nobody touches costs its credit only once */
-			space_page_arrived(sp, leaf, page_in_leaf(addr), CREDIT_ASKED, 0);
+			space_page_arrived(sp, leaf, page_in_leaf(addr), clock_credit(0), 0);
 	}
 	sp->last_zero_end = f->addr + done;
 	g->room_pages -= n;

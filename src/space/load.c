@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "core/swap-file.h"
+#include "space/clock.h"
 #include "space/space-impl.h"
 
 /* The bytes of the page are lost: the program gets SIGBUS there and nowhere else (R7). */
@@ -31,16 +32,6 @@ int load_poison(struct space *sp, const struct waiting_fault *f)
 	sp->group->stats.n_poisoned++;
 	sp->group->stats.n_faults++;
 	return 0;
-}
-
-/* A page that came back soon after its eviction is hot: it survives more passes of the hand. */
-uint8_t load_level(const struct space_group *g, const struct swap_use *use)
-{
-	uint32_t distance = g->evict_seq - use->evict_seq;
-
-	if (distance < g->n_resident)
-		return use->level < 3 ? (uint8_t)(use->level + 1) : 3;
-	return use->level ? (uint8_t)(use->level - 1) : 0;
 }
 
 /*
@@ -76,7 +67,11 @@ static int load_collect(struct space *sp, struct ahead *plan, uint64_t faulting,
 		if (!r) {
 			passed |= addr == faulting;
 			run->slot[run->n] = id;
-			run->level[run->n++] = addr == faulting ? load_level(g, &use) : use.level;
+			run->level[run->n++] =
+				addr == faulting
+					? clock_level(use.level, g->evict_seq - use.evict_seq,
+						      g->n_resident)
+					: use.level;
 			continue;
 		}
 		if (passed)
@@ -103,7 +98,7 @@ static void load_arrived(struct space *sp, uint64_t addr, struct slot_id id, uin
 	ASSERT(leaf && leaf->slot[i] == id.v);
 	if (!swap_load_end(g->swap, id, end))
 		(void)page_take_slot(&sp->map, leaf, i); /* its count is gone already */
-	space_page_arrived(sp, leaf, i, (uint8_t)(CREDIT_ASKED + 2 * level), level);
+	space_page_arrived(sp, leaf, i, clock_credit(level), level);
 }
 
 /* One ioctl for all of a dense run, or one per page. Return: pages installed. */

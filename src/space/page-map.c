@@ -241,7 +241,8 @@ void page_set_present(struct page_map *m, struct page_leaf *leaf, uint32_t i, ui
 		m->n_present++;
 	}
 	leaf->state[i] = (uint8_t)((leaf->state[i] & PAGE_DETACH) | PAGE_PRESENT |
-				   (credit << PAGE_CREDIT_SHIFT) | (level << PAGE_LEVEL_SHIFT));
+				   (level << PAGE_LEVEL_SHIFT));
+	leaf->credit[i] = credit;
 }
 
 void page_clear_present(struct page_map *m, struct page_leaf *leaf, uint32_t i)

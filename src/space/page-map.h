@@ -37,16 +37,15 @@
 enum page_state {
 	PAGE_PRESENT = 0x01,
 	PAGE_DETACH = 0x02,
-	PAGE_STUCK = 0x04,     /* MOVE refused it: shared by fork, pinned, read-only */
-	PAGE_CREDIT_SHIFT = 3, /* 3 bits: passes of the hand that it survives */
-	PAGE_CREDIT_MASK = 0x38,
-	PAGE_LEVEL_SHIFT = 6, /* 2 bits: how often it came back soon after an eviction */
-	PAGE_LEVEL_MASK = 0xc0,
+	PAGE_STUCK = 0x04,    /* MOVE refused it: shared by fork, pinned, read-only */
+	PAGE_LEVEL_SHIFT = 3, /* 3 bits: swap_use.level */
+	PAGE_LEVEL_MASK = 0x38,
 };
 
 struct page_leaf {
-	uint32_t slot[LEAF_PAGES]; /* slot_id.v */
-	uint8_t state[LEAF_PAGES]; /* enum page_state */
+	uint32_t slot[LEAF_PAGES];  /* slot_id.v */
+	uint8_t state[LEAF_PAGES];  /* enum page_state */
+	uint8_t credit[LEAF_PAGES]; /* of present pages: clock.h */
 	uint16_t n_slots;
 	uint16_t n_present;
 };
@@ -93,11 +92,6 @@ struct slot_id page_take_slot(struct page_map *m, struct page_leaf *leaf, uint32
 static inline uint8_t page_level(uint8_t state)
 {
 	return (uint8_t)((state & PAGE_LEVEL_MASK) >> PAGE_LEVEL_SHIFT);
-}
-
-static inline uint8_t page_credit(uint8_t state)
-{
-	return (uint8_t)((state & PAGE_CREDIT_MASK) >> PAGE_CREDIT_SHIFT);
 }
 
 void page_map_check(struct page_map *m); /* O(n): asserts the invariant */

@@ -30,8 +30,6 @@ int event_settle(struct space *sp);
 /* Forget all pages of @range: slots dropped, residency cleared. */
 void event_forget(struct space *sp, struct urange range);
 
-#define CREDIT_ASKED 1u /* passes of the hand that a page asked for survives */
-
 /* fault.c: Return: 0; SPACE_E_DEAD */
 int fault_serve(struct space *sp, const struct mem_event *ev);
 void fault_wait(struct space *sp, const struct waiting_fault *f);
@@ -72,7 +70,6 @@ int load_finish(struct space *sp, const struct waiting_fault *f, const struct ah
 		const struct load_run *run, bool from_file);
 int load_poison(struct space *sp,
 		const struct waiting_fault *f); /* pre: the map has a slot there */
-uint8_t load_level(const struct space_group *g, const struct swap_use *use);
 
 /* load-file.c */
 int load_file_init(struct space_group *g);

@@ -76,7 +76,7 @@ void space_page_arrived(struct space *sp, struct page_leaf *leaf, uint32_t i, ui
 {
 	if (!(leaf->state[i] & PAGE_PRESENT))
 		sp->group->n_resident++;
-	page_set_present(&sp->map, leaf, i, credit > 7 ? 7 : credit, level);
+	page_set_present(&sp->map, leaf, i, credit, level);
 }
 
 void space_page_left(struct space *sp, struct page_leaf *leaf, uint32_t i)

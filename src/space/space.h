@@ -6,9 +6,10 @@
  * agent has answered, when a background thread has read a stage half or dropped a pin. Nothing here
  * blocks, sleeps or starts a thread, so that the simulator can drive it in virtual time.
  *
- * Files: space.c life, gate.c the command in flight, detach.c what to evict, event.c layout events,
- * fault.c service, load.c pages that come back, load-file.c from the file, readahead.c streams, fork.c,
- * manage.c registration, home.c bringing pages back, job.c the background half of an eviction.
+ * Files: space.c life, gate.c the command in flight, detach.c evictions, clock.c what to evict, event.c
+ * layout events, fault.c service, load.c pages that come back, load-file.c from the file, readahead.c
+ * streams, fork.c, manage.c registration, home.c bringing pages back, job.c the background half of an
+ * eviction.
  *
  * Threads:   the owner; evict jobs are carried out by compressors, who touch no space.
  * Invariant: a page marked PRESENT lies in a region; a region is registered in the kernel while no
@@ -23,6 +24,7 @@
 #include "base/list.h"
 #include "core/swap-file.h"
 #include "core/swap.h"
+#include "space/clock.h"
 #include "space/mem-ops.h"
 #include "space/page-map.h"
 #include "space/region.h"
@@ -278,7 +280,8 @@ struct space {
 	struct evict_job *job; /* as above */
 	struct uswap_msg_detach cmd;
 
-	uint64_t hand;		/* clock hand: address */
+	uint64_t hand; /* clock hand: address */
+	struct clock clock;
 	uint64_t n_stuck;	/* pages marked PAGE_STUCK, about */
 	uint64_t n_unknown;	/* pages emptied or moved by the program since the last rescan */
 	uint64_t unknown_ns;	/* when that happened last */

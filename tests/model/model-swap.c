@@ -118,7 +118,8 @@ static void put_page(struct model *m, struct twin *t, bool same)
 
 	page_make(seed, m->buf->pages + (size_t)page_idx * PAGE_BYTES);
 	t->seed = seed;
-	t->use = (struct swap_use){ .evict_seq = (uint32_t)seed, .level = seed >> 33 & 3 };
+	t->use = (struct swap_use){ .evict_seq = (uint32_t)seed,
+				    .level = (seed >> 33) % (SWAP_LEVEL_MAX + 1) };
 	r = swap_put(m->swap, t->id, m->buf, page_idx, &t->use);
 	ASSERT(r == 0 || r == SWAP_E_STAGED);
 	ASSERT(r == 0 || seed % 16 > 1);

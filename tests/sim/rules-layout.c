@@ -162,7 +162,7 @@ static void r1_old_fault_of_a_victim(void)
 	owner_service(&r->s.owner, r->sp); /* both are answered */
 	ASSERT(rig_run(r->t[1]) && rig_run(r->t[2]) && r->sp->n_waiting == 1);
 	leaf = page_map_find(&r->sp->map, fk_addr(RIG_FIRST));
-	leaf->state[page_in_leaf(fk_addr(RIG_FIRST))] &= (uint8_t)~PAGE_CREDIT_MASK;
+	leaf->credit[page_in_leaf(fk_addr(RIG_FIRST))] = 0;
 	r->sp->hand = fk_addr(RIG_FIRST);
 	rig_command(r, 1);
 	ASSERT(r->sp->victims[0].addr == fk_addr(RIG_FIRST));

@@ -238,7 +238,7 @@ static void r7_stolen_page_with_a_kept_copy(void)
 	r->s.owner.group.keep_clean = true;
 	rig_touch(r, r->t[0], RIG_FIRST, false);
 	ASSERT(leaf->slot[i] && rig_is_present(r, RIG_FIRST)); /* kept */
-	leaf->state[i] &= (uint8_t)~PAGE_CREDIT_MASK;
+	leaf->credit[i] = 0;
 	r->sp->hand = fk_addr(RIG_FIRST);
 	rig_command(r, 1);
 	ASSERT(leaf->state[i] & PAGE_DETACH);

@@ -89,14 +89,14 @@ static void test_states(void **state)
 	struct slot_id id = { 7 };
 
 	page_set_present(m, leaf, 3, 5, 2);
-	assert_int_equal(page_credit(leaf->state[3]), 5);
+	assert_int_equal(leaf->credit[3], 5);
 	assert_int_equal(page_level(leaf->state[3]), 2);
 	assert_int_equal(m->n_present, 1);
 	leaf->state[3] |= PAGE_DETACH;
 	page_set_present(m, leaf, 3, 7, 3); /* again: counted once, DETACH stays */
 	assert_int_equal(m->n_present, 1);
 	assert_true(leaf->state[3] & PAGE_DETACH);
-	assert_int_equal(page_credit(leaf->state[3]), 7);
+	assert_int_equal(leaf->credit[3], 7);
 	page_set_slot(m, leaf, 3, id);
 	assert_int_equal(m->n_slots, 1);
 	page_map_check(m);
