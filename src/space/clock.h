@@ -55,7 +55,7 @@ static inline bool clock_pass(const struct clock *c, uint8_t *credit)
 	return false;
 }
 
-/* The hand is at the end of the address space, and begins again. */
+/* The hand is at the end of the address space, and begins again. @n_present: of pages that may leave. */
 void clock_round(struct clock *c, uint64_t n_present);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A leaf is 2.5 KiB for 512 pages: five bytes a page where memory is dense, which is where it
+ * A leaf is 3 KiB for 512 pages: six bytes a page where memory is dense, which is where it
  * counts. Inner nodes are never freed before the space ends: at one node for a gigabyte of
  * addresses they are not worth a reference count.
  *
