@@ -281,7 +281,8 @@ void budget_last_word(struct worker *w)
 
 	if (b->warned_ns || !is_over(b, b->max_over_pages))
 		return;
-	if (b->max_over_ns > MOMENT_NS) {
+	/* relaxed: for a message */
+	if (b->max_over_ns > MOMENT_NS || !budget_is_stuck(w) || load_relaxed(&w->writeback.full)) {
 		warn_over(w, b->max_over_pages, b->peak_rss_pages, b->peak_store_pages);
 		return;
 	}

@@ -147,7 +147,10 @@ static void *upkeep_main(void *arg)
 		return NULL; /* slower and larger, not wrong */
 	while (!is_stopping(&w->compress)) {
 		uint64_t drop = atomic_exchange(&w->drop_kept_bytes, 0);
-		bool idle = clock_now_ns() - load_relaxed(&w->busy_ns) > IDLE_NS;
+		/* relaxed: hints. What goes to the file goes as it is, and both want a CPU. */
+		uint64_t busy_ns = load_relaxed(&w->busy_ns);
+		uint64_t moved_ns = load_relaxed(&w->writeback.moved_ns);
+		bool idle = clock_now_ns() - (moved_ns > busy_ns ? moved_ns : busy_ns) > IDLE_NS;
 		uint64_t worked = 0;
 
 		if (drop)

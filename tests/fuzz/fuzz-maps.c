@@ -102,7 +102,7 @@ static void print_one(struct fuzz_in *in, FILE *maps, FILE *smaps, struct want *
 	w->map.range.end = *at;
 	name = name_make(in, buf, sizeof(buf), &anon);
 	w->flags = fuzz_u16(in);
-	w->map.evictable = anon && !inode && !strcmp(perm, "rw-p");
+	w->map.evictable = anon && !inode && (!strcmp(perm, "rw-p") || !strcmp(perm, "rwxp"));
 
 	snprintf(head, sizeof(head),
 		 "%08" PRIx64 "-%08" PRIx64 " %s %08x 00:%02x %-26" PRIu64 " %s\n",

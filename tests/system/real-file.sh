@@ -170,7 +170,7 @@ part_killed()
 part_full()
 {
 	run=("$uswap" run --limit 20M --file-size 16M --)
-	victim_start 96
+	victim_start 192
 	victim touch
 	victim touch
 	victim check
