@@ -24,7 +24,7 @@ expect()
 	local want=$1 pattern=$2 status
 
 	shift 2
-	timeout 60 "$uswap" run "$@" >"$work/out" 2>"$work/err"
+	timeout "${TORTURE_HANG:-60}" "$uswap" run "$@" >"$work/out" 2>"$work/err"
 	status=$?
 	[ "$status" = "$want" ] ||
 		{ cat "$work/err" >&3; fail "run $*: status $status, expected $want"; }
