@@ -115,8 +115,8 @@ static uint64_t evictable_pages(const struct worker *w)
 	uint64_t n = 0;
 
 	list_for_each(sp, &w->group.spaces, link)
-		if (sp->agent && sp->map.n_present > sp->n_stuck)
-			n += sp->map.n_present - sp->n_stuck;
+		if (sp->agent)
+			n += space_movable_pages(sp);
 	return n;
 }
 

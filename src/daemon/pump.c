@@ -49,7 +49,7 @@ static struct space *choose_space(struct worker *w, uint64_t now)
 	list_for_each(sp, &w->group.spaces, link) {
 		if (!space_can_evict(sp) || now < sp->evict_after_ns)
 			continue;
-		if (!best || sp->map.n_present - sp->n_stuck > best->map.n_present - best->n_stuck)
+		if (!best || space_movable_pages(sp) > space_movable_pages(best))
 			best = sp;
 	}
 	return best && best->map.n_present ? best : NULL;

@@ -103,7 +103,7 @@ static void pick(struct space *sp, struct picker *p, uint32_t n_max)
 			if (!sp->hand || !sp->map.n_present)
 				return;
 			sp->hand = 0;
-			clock_round(&sp->clock, sp->map.n_present - sp->n_stuck);
+			clock_round(&sp->clock, space_movable_pages(sp));
 			continue;
 		}
 		if (base > sp->hand)

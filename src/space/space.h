@@ -338,6 +338,11 @@ int space_tick(struct space *sp);
  */
 uint32_t space_evict(struct space *sp, uint32_t n_max);
 bool space_can_evict(const struct space *sp);
+/* Present pages that MOVE has not refused, about. */
+static inline uint64_t space_movable_pages(const struct space *sp)
+{
+	return sp->map.n_present > sp->n_stuck ? sp->map.n_present - sp->n_stuck : 0;
+}
 /* From now on the agent stops its process when we are gone. Return: 0; -errno. */
 int space_arm(struct space *sp);
 /* Make pages that forks left shared exclusive again: one command. Return: pages. */
