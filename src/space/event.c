@@ -89,11 +89,11 @@ static int regions_shift(struct region_set *set, struct urange from, uint64_t to
 /*
  * Evicted pages move with their mapping: their slots go from one leaf to another and are not
  * touched. Residency is cleared (R3), kept copies are dropped. The kernel empties the target before
- * it moves, so nothing of the target survives.
+ * it moves, so nothing of the target survives. Pages in @stay are not what was moved.
  */
-static void remap_pages(struct space *sp, struct urange from, uint64_t to)
+static void remap_pages(struct space *sp, struct urange from, uint64_t to,
+			const struct region_set *stay)
 {
-	bool is_older = is_older_than_arrival(sp, from);
 	uint64_t addr = from.start;
 	struct page_leaf *leaf;
 
@@ -108,7 +108,7 @@ static void remap_pages(struct space *sp, struct urange from, uint64_t to)
 			struct page_leaf *dst_leaf;
 			struct slot_id id;
 
-			if (is_older && region_contains(&sp->arrived, a))
+			if (region_contains(stay, a))
 				continue;
 			if (!leaf->slot[i] || leaf->state[i] & PAGE_PRESENT) {
 				forget_page(sp, leaf, i);
@@ -174,16 +174,18 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 	_cleanup_(region_set_deinit) struct region_set moved_no_ahead = { 0 };
 	_cleanup_(region_set_deinit) struct region_set stay = { 0 };
 	uint32_t i;
-	int r = 0;
+	int r;
 
 	if (is_older_than_arrival(sp, from))
 		r = regions_shift(&sp->arrived, from, from.start, &stay);
+	else
+		r = region_remove(&sp->arrived, from);
 	if (!r)
 		r = regions_shift(&sp->regions, from, to.start, &moved);
 	if (!r)
 		r = regions_shift(&sp->no_ahead, from, to.start, &moved_no_ahead);
 	event_forget(sp, to);
-	remap_pages(sp, from, to.start);
+	remap_pages(sp, from, to.start, &stay);
 	if (!r)
 		r = region_remove(&sp->regions, from);
 	if (!r)
@@ -221,6 +223,8 @@ static int event_unmap(struct space *sp, const struct mem_event *ev)
 	r = region_remove(&sp->regions, range);
 	if (!r)
 		r = region_remove(&sp->no_ahead, range);
+	if (!r)
+		r = region_remove(&sp->arrived, range);
 	sp->mem->ops->wake(sp->mem, range.start, range.end - range.start);
 	return r;
 }
@@ -330,15 +334,16 @@ static int held_release_target(struct space *sp, const struct mem_event *ev)
 	int r = 0;
 
 	for (i = 0; !r && i < sp->n_held;) {
-		struct mem_event unmap = sp->held[i];
+		const struct mem_event *held = &sp->held[i];
 
-		if (unmap.type != MEM_EVENT_UNMAP ||
-		    !overlap(unmap.addr, unmap.to, ev->to, ev->to + ev->len)) {
+		if (held->type == MEM_EVENT_UNMAP &&
+		    overlap(held->addr, held->to, ev->to, ev->to + ev->len)) {
+			struct mem_event unmap = held_take(sp, i);
+
+			r = apply_now(sp, &unmap);
+		} else {
 			i++;
-			continue;
 		}
-		unmap = held_take(sp, i);
-		r = apply_now(sp, &unmap);
 	}
 	return r;
 }
