@@ -371,9 +371,7 @@ void agent_serve(struct agent_area *area, const struct agent_link *link)
 	s.stage = agent_stage(area);
 	s.trash = s.stage + (USWAP_STAGE_PAGES + 1ull) * AGENT_PAGE_BYTES;
 	s.armed = false;
-	s.unlocked = s.executable = false;
-	s.n_vain = 0;
-	s.adapted_to = 0;
+	s.executable = false;
 	s.n_held = 0;
 	s.detached.reserved = 0;
 

@@ -20,7 +20,6 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "core/swap-file.h"
-#include "space/clock.h"
 #include "space/space-impl.h"
 
 int load_file_init(struct space_group *g)
@@ -280,10 +279,7 @@ static int load_fetch(struct space *sp, struct file_load *l, struct load_run *ru
 		if (!r) {
 			passed |= is_fault;
 			run->slot[run->n] = l->read[k].slot;
-			run->level[run->n++] =
-				is_fault ? clock_level(use.level, g->evict_seq - use.evict_seq,
-						       g->n_resident)
-					 : use.level;
+			run->level[run->n++] = is_fault ? load_level(g, &use) : use.level;
 			continue;
 		}
 		if (is_fault && !l->homing) {

@@ -34,6 +34,11 @@ int load_poison(struct space *sp, const struct waiting_fault *f)
 	return 0;
 }
 
+uint8_t load_level(const struct space_group *g, const struct swap_use *use)
+{
+	return clock_level(use->level, g->evict_seq - use->evict_seq, g->n_resident);
+}
+
 /*
  * Pin and decompress the pages of @plan into the scratch pages; the slot at @faulting is pinned
  * already. Stops at the first page that cannot be had; the run around the fault is what counts.
@@ -67,11 +72,7 @@ static int load_collect(struct space *sp, struct ahead *plan, uint64_t faulting,
 		if (!r) {
 			passed |= addr == faulting;
 			run->slot[run->n] = id;
-			run->level[run->n++] =
-				addr == faulting
-					? clock_level(use.level, g->evict_seq - use.evict_seq,
-						      g->n_resident)
-					: use.level;
+			run->level[run->n++] = addr == faulting ? load_level(g, &use) : use.level;
 			continue;
 		}
 		if (passed)

@@ -71,6 +71,9 @@ int load_finish(struct space *sp, const struct waiting_fault *f, const struct ah
 int load_poison(struct space *sp,
 		const struct waiting_fault *f); /* pre: the map has a slot there */
 
+uint8_t load_level(const struct space_group *g,
+		   const struct swap_use *use); /* of a page that came back */
+
 /* load-file.c */
 int load_file_init(struct space_group *g);
 void load_file_deinit(struct space_group *g);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Results as a table for people, as Markdown, and the targets with met or missed."""
 
+import json
 from statistics import median
 
 from bench_run import figure_find
@@ -272,3 +273,14 @@ def as_markdown(result):
     parts += ["\n".join("- " + line for line in preamble(result))]
     parts += [f"### {title}\n\n{table.markdown()}" for title, table in sections(result)]
     return "\n\n".join(parts) + "\n"
+
+
+def save(args, figures, markdown):
+    """What --json and --markdown ask for."""
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump(figures, f, indent="\t")
+            f.write("\n")
+    if args.markdown:
+        with open(args.markdown, "w", encoding="utf-8") as f:
+            f.write(markdown)

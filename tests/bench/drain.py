@@ -24,7 +24,7 @@ import time
 from statistics import median
 
 from bench_memory import process_tree
-from bench_report import MIB, Table, spread, verdict
+from bench_report import MIB, Table, save, spread, verdict
 from run import HERE
 
 SEGMENT_KIB = 256  # of the file; WRITES of them are in flight
@@ -208,13 +208,7 @@ def main():
     table = report(results)
     print(f"{n_bytes / MIB:.0f} MiB written in each of {args.rounds} rounds\n")
     print(table.text())
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as f:
-            json.dump(results, f, indent="\t")
-            f.write("\n")
-    if args.markdown:
-        with open(args.markdown, "w", encoding="utf-8") as f:
-            f.write(table.markdown() + "\n")
+    save(args, results, table.markdown() + "\n")
 
 
 if __name__ == "__main__":

@@ -277,13 +277,7 @@ def main():
         finally:
             bench.undo.to_depth(0)
     print(bench_report.as_text(result))
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as f:
-            json.dump(result, f, indent="\t")
-            f.write("\n")
-    if args.markdown:
-        with open(args.markdown, "w", encoding="utf-8") as f:
-            f.write(bench_report.as_markdown(result))
+    bench_report.save(args, result, bench_report.as_markdown(result))
 
 
 if __name__ == "__main__":

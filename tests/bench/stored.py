@@ -9,7 +9,6 @@ happens for a minute, in which uswap may compress cold pages again.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from bench_memory import process_rss, process_tree
 from bench_peers import Uswap, Zram
 from bench_redis import Redis
 from bench_redis import missing as redis_missing
-from bench_report import MIB, Table, verdict
+from bench_report import MIB, Table, save, verdict
 from bench_run import Run, RunFailed, figure_find, machine_warm, with_candidate
 from run import HERE, Bench
 
@@ -182,13 +181,7 @@ def main():
     table, verdicts = report(results)
     print(f"{args.size} MiB each, {args.size // 8} MiB resident, {args.idle} s idle\n")
     print("\n".join([table.text(), "", *verdicts]))
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as f:
-            json.dump(results, f, indent="\t")
-            f.write("\n")
-    if args.markdown:
-        with open(args.markdown, "w", encoding="utf-8") as f:
-            f.write("\n\n".join([table.markdown(), *verdicts]) + "\n")
+    save(args, results, "\n\n".join([table.markdown(), *verdicts]) + "\n")
 
 
 if __name__ == "__main__":

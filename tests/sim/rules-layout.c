@@ -5,6 +5,22 @@
 #include "base/assert.h"
 #include "rules.h"
 
+/* Until both of the threads that changed the layout are done. */
+static void serve_both(struct rig *r)
+{
+	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
+		rig_serve(r);
+}
+
+/* What the first thread did is made and not queued: the second one's @m is told of before it. */
+static void overtake(struct rig *r, const struct fk_mremap *m)
+{
+	program_mremap(r->t[2], m);
+	(void)program_step(r->t[2], false);
+	owner_service(&r->s.owner, r->sp);
+	serve_both(r);
+}
+
 /* Another thread unmaps the victims, and maps again, after the command was sent: nothing may move. */
 static void r1_unmap_under_command(void)
 {
@@ -184,8 +200,7 @@ static void r2_fault_before_event(void)
 	ASSERT(!rig_run(r->t[2]));
 	rig_serve(r);
 	ASSERT(rig_is_out(r, RIG_SPARE + 2) && !rig_is_out(r, RIG_FIRST + 2));
-	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
-		rig_serve(r);
+	serve_both(r);
 	rig_touch(r, r->t[0], RIG_SPARE + 2, false);
 	rig_free(r);
 }
@@ -260,8 +275,7 @@ static void r2_unmap_of_mremap_comes_late(void)
 	owner_service(&r->s.owner, r->sp); /* REMAP; its thread is slow */
 	program_mremap(r->t[2], &into);
 	owner_service(&r->s.owner, r->sp); /* REMAP of the second */
-	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
-		rig_serve(r);
+	serve_both(r);
 	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
 	rig_touch(r, r->t[0], RIG_SPARE + 3, false);
 	rig_free(r);
@@ -276,11 +290,7 @@ static void r2_remap_overtakes_unmap(void)
 	rig_evict(r, 32);
 	r->s.world.fk.late_events = true;
 	program_munmap(r->t[1], rig_range(0, 8)); /* made, not queued */
-	program_mremap(r->t[2], &into);
-	(void)program_step(r->t[2], false);
-	owner_service(&r->s.owner, r->sp);
-	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
-		rig_serve(r);
+	overtake(r, &into);
 	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
 	rig_free(r);
 }
@@ -301,8 +311,7 @@ static void r2_unmap_of_mremap_comes_after_another(void)
 	owner_service(&r->s.owner, r->sp);
 	(void)program_step(r->t[2], false);
 	owner_service(&r->s.owner, r->sp);
-	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
-		rig_serve(r);
+	serve_both(r);
 	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
 	rig_free(r);
 }
@@ -317,11 +326,7 @@ static void r2_remap_overtakes_remap(void)
 	rig_evict(r, 32);
 	r->s.world.fk.late_events = true;
 	program_mremap(r->t[1], &away);
-	program_mremap(r->t[2], &into);
-	(void)program_step(r->t[2], false);
-	owner_service(&r->s.owner, r->sp);
-	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
-		rig_serve(r);
+	overtake(r, &into);
 	rig_touch(r, r->t[0], RIG_FIRST + 24, false);
 	rig_touch(r, r->t[0], RIG_FIRST + 24 + 5, false);
 	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
@@ -344,11 +349,7 @@ static void r2_remap_overtakes_remap_of_grown(void)
 	ASSERT(rig_run(r->t[1]));
 	r->s.world.fk.late_events = true;
 	program_mremap(r->t[1], &away);
-	program_mremap(r->t[2], &into);
-	(void)program_step(r->t[2], false);
-	owner_service(&r->s.owner, r->sp);
-	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
-		rig_serve(r);
+	overtake(r, &into);
 	rig_touch(r, r->t[0], RIG_SPARE + 1, false);
 	rig_touch(r, r->t[0], RIG_SPARE + 7, false);
 	rig_touch(r, r->t[0], RIG_FIRST + RIG_PAGES + 3, false);
