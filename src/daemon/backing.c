@@ -47,6 +47,12 @@ uint32_t backing_read(void *user, struct page_read **reads, uint32_t n)
 	return n_taken;
 }
 
+void backing_flush(struct worker *w)
+{
+	if (w->backing.is_open)
+		reader_flush(w->backing.reader);
+}
+
 static void read_release(struct backing *b, struct reader_read *read)
 {
 	reader_release(b->reader, read);

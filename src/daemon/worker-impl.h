@@ -285,6 +285,7 @@ void backing_close(struct worker *w);
 void backing_forget(struct worker *w);
 uint32_t backing_read(void *user, struct page_read **reads, uint32_t n);
 void backing_release(void *user, struct page_read *read);
+void backing_flush(struct worker *w); /* reads begin that were asked for */
 
 /* writeback.c */
 int writeback_init(struct worker *w);

@@ -357,6 +357,7 @@ static void loop(struct worker *w)
 			struct watch *watch = event.data.ptr;
 
 			watch->ready(w, watch, event.events);
+			backing_flush(w);
 		}
 		now = clock_now_ns();
 		if (w->served)
@@ -367,6 +368,7 @@ static void loop(struct worker *w)
 		if (now - w->tick_ns >= TICK_NS)
 			tick(w, now);
 		pump(w, now);
+		backing_flush(w); /* what was tried again there */
 	}
 }
 

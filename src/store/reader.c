@@ -190,11 +190,14 @@ uint32_t reader_submit(struct reader *r, struct reader_read *const *reads, uint3
 	}
 	if (b)
 		buf_begin(r, b);
-	if (i > 0)
-		disk_flush(r->queue);
 	r->n_held += i;
 	r->stats.n_reads += i;
 	return i;
+}
+
+void reader_flush(struct reader *r)
+{
+	disk_flush(r->queue);
 }
 
 /* Records that were read together with one that cannot be: each alone. */

@@ -50,10 +50,12 @@ int reader_new(struct reader **ret_reader, struct disk *disk);
 struct reader *reader_free(struct reader *r);
 
 /*
- * Begin reads, in ascending order of offset for the best result. Never fails.
+ * Take reads, in ascending order of offset for the best result. Never fails. They begin with the next
+ * flush or reap at the latest.
  * Return: how many of @n were taken; the others when some have been released.
  */
 uint32_t reader_submit(struct reader *r, struct reader_read *const *reads, uint32_t n);
+void reader_flush(struct reader *r); /* begin what was taken, all of it in one call */
 /* Readable when reader_reap() has something; but reap until it returns less than @n_max. */
 int reader_fd(const struct reader *r);
 uint32_t reader_reap(struct reader *r, struct reader_read **ret_reads, uint32_t n_max);
