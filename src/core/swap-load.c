@@ -197,7 +197,7 @@ bool swap_is_filled(struct swap *s, struct slot_id id, uint64_t *ret_word)
 }
 
 /* Make the entry of a pinned slot a clean copy, if that is worth anything. */
-static bool load_keep(struct swap *s, struct area *area, struct slot_id id)
+static bool load_keep(struct swap *s, struct area *area, struct slot_id id, bool only_file)
 {
 	uint32_t idx = tree_lookup(area, id);
 	struct entry_where where;
@@ -210,7 +210,8 @@ static bool load_keep(struct swap *s, struct area *area, struct slot_id id)
 	 * Staged: it would hold a buffer that eviction needs. Filled, raw: storing them again costs
 	 * less than what keeping them takes, unless that is room in the file.
 	 */
-	if (where.kept || (!where.on_file && where.form != ENTRY_LZ4 && where.form != ENTRY_ZSTD))
+	if (where.kept || (only_file && !where.on_file) ||
+	    (!where.on_file && where.form != ENTRY_LZ4 && where.form != ENTRY_ZSTD))
 		return false;
 	figures_count(area->app, where, -1);
 	where.kept = true;
@@ -228,8 +229,8 @@ bool swap_load_end(struct swap *s, struct slot_id id, enum swap_load_end end)
 
 	if (end != SWAP_LOAD_ABORT)
 		fetch_add_relaxed(&area->app->figures.n_load, 1);
-	if (end == SWAP_LOAD_KEEP)
-		keeps_count = load_keep(s, area, id);
+	if (end == SWAP_LOAD_KEEP || end == SWAP_LOAD_KEEP_FILE)
+		keeps_count = load_keep(s, area, id, end == SWAP_LOAD_KEEP_FILE);
 	slot_settle(s, id, slot_unpin(&s->slots, id, keeps_count ? 0 : 1));
 	return keeps_count;
 }

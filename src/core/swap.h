@@ -166,9 +166,10 @@ enum swap_load_end {
 	SWAP_LOAD_ERASE, /* installed: give up the caller's count; last one erases the entry */
 	SWAP_LOAD_KEEP, /* installed: if the caller's count is the only one, keep the entry as a clean
 			  * copy and the count; else as ERASE */
+	SWAP_LOAD_KEEP_FILE, /* KEEP what lies in the file, which takes no memory; else ERASE */
 };
 /*
- * End of a load; unpins. Return: true if the caller still owns its count (ABORT; KEEP when kept).
+ * End of a load; unpins. Return: true if the caller still owns its count: ABORT, or a kept copy.
  * A kept entry may be dropped at any time by swap_drop_kept(); the slot stays, without entry.
  */
 bool swap_load_end(struct swap *s, struct slot_id id, enum swap_load_end end);

@@ -151,6 +151,12 @@ void budget_update(struct worker *w)
 		&w->tight, resident < b->tight_pages && under_limit < 4096 && !writeback_works(w),
 		memory_order_relaxed); /* a hint for the compressors */
 	b->pool_full = room_under(b->pool_pages, pool) < 256;
+	/* what was read goes to the pool when it leaves, until that is as large as it shall be, and
+	 * while compression keeps up */
+	if (!writeback_wants_copies(w, s.stored_bytes))
+		g->keep_file = KEEP_FILE_NONE;
+	else
+		g->keep_file = g->n_jobs > 1 && w->place.many ? KEEP_FILE_ALL : KEEP_FILE_STREAMS;
 	/* kept copies may take a share of the pool; they are the first thing to go */
 	if (b->limit_pages != UINT64_MAX) {
 		uint64_t may_keep = b->limit_pages / 24 * PAGE_BYTES;

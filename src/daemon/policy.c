@@ -19,6 +19,7 @@
 #define RATIO_GOOD 0.45
 #define RATIO_POOR 0.90
 #define COST_FACTOR 2.0	  /* less than that apart, the two kinds of load are balanced */
+#define COST_MIN_NS 5e6	  /* in a second: less says nothing about what is needed */
 #define POOL_LOAD_PARTS 2 /* a load makes an eviction necessary, which costs about as much */
 #define LOW_PART 16	  /* the low mark is this part below the high one */
 
@@ -41,7 +42,9 @@ static double pool_share(const struct uswap_policy_view *v, uint64_t room_bytes)
 	double least = most < SHARE_MIN ? most : SHARE_MIN;
 	double share = v->last_high_bytes ? (double)v->last_high_bytes / (double)room_bytes : most;
 
-	if (pool_cost > file_cost * COST_FACTOR)
+	if (pool_cost + file_cost < COST_MIN_NS)
+		; /* nobody waits */
+	else if (pool_cost > file_cost * COST_FACTOR)
 		share -= SHARE_STEP;
 	else if (file_cost > pool_cost * COST_FACTOR)
 		share += SHARE_STEP;

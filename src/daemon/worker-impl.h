@@ -200,6 +200,7 @@ struct writeback {
 	_Atomic int order;	      /* enum uswap_policy_order */
 	_Atomic bool wanted;	      /* the pool was above its high mark, and is not low yet */
 	_Atomic bool full;	      /* the file takes nothing now */
+	_Atomic bool low_room;	      /* the file has little room left */
 	_Atomic uint64_t moved_ns;    /* last time that something went */
 	_Atomic uint64_t n_held_back; /* times that a bound of the user or the policy was met */
 	struct write_rate user_rate, policy_rate;
@@ -296,6 +297,8 @@ void writeback_choose(struct worker *w, const struct uswap_policy_view *view);
 void writeback_look(struct worker *w, uint64_t used_bytes);    /* above the mark? */
 bool writeback_set_policy(struct worker *w, const char *name); /* False: there is no such */
 bool writeback_works(const struct worker *w); /* what the pool has too much can go to the file */
+/* Shall what was read from the file keep its copy there? Else it goes to the pool when it leaves. */
+bool writeback_wants_copies(const struct worker *w, uint64_t pool_used_bytes);
 
 /* place.c */
 void place_init(struct worker *w);

@@ -88,13 +88,27 @@ static int load_collect(struct space *sp, struct ahead *plan, uint64_t faulting,
 	return 0;
 }
 
+/* What becomes of the compressed bytes of a page of @plan. */
+static enum swap_load_end load_end_of(const struct space *sp, const struct ahead *plan)
+{
+	const struct space_group *g = sp->group;
+
+	if (sp->homing)
+		return SWAP_LOAD_ERASE;
+	if (g->keep_clean)
+		return SWAP_LOAD_KEEP;
+	if (g->keep_file == KEEP_FILE_ALL || (g->keep_file == KEEP_FILE_STREAMS && plan->n > 1))
+		return SWAP_LOAD_KEEP_FILE;
+	return SWAP_LOAD_ERASE;
+}
+
 /* Page @k of the run is in the program now. */
-static void load_arrived(struct space *sp, uint64_t addr, struct slot_id id, uint8_t level)
+static void load_arrived(struct space *sp, uint64_t addr, struct slot_id id, uint8_t level,
+			 enum swap_load_end end)
 {
 	struct space_group *g = sp->group;
 	struct page_leaf *leaf = page_map_find(&sp->map, addr);
 	uint32_t i = page_in_leaf(addr);
-	enum swap_load_end end = g->keep_clean && !sp->homing ? SWAP_LOAD_KEEP : SWAP_LOAD_ERASE;
 
 	ASSERT(leaf && leaf->slot[i] == id.v);
 	if (!swap_load_end(g->swap, id, end))
@@ -170,7 +184,7 @@ int load_finish(struct space *sp, const struct waiting_fault *f, const struct ah
 		uint64_t addr = ahead_addr(plan, k);
 
 		answered |= f && addr == f->addr;
-		load_arrived(sp, addr, run->slot[k], run->level[k]);
+		load_arrived(sp, addr, run->slot[k], run->level[k], load_end_of(sp, plan));
 	}
 	for (; k < run->n; k++)
 		swap_load_end(g->swap, run->slot[k], SWAP_LOAD_ABORT);

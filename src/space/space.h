@@ -156,6 +156,17 @@ struct file_load {
 	struct page_read read[AHEAD_MAX_PAGES]; /* by page of the plan */
 };
 
+/*
+ * Whose copies in the file are kept when they are loaded. They cost no memory, and a page that has one
+ * leaves without being compressed and written again; but then it is on the disk again and not in the
+ * pool, where a page that was wanted once is better than the coldest one.
+ */
+enum keep_file {
+	KEEP_FILE_NONE,
+	KEEP_FILE_STREAMS, /* what readahead brought: it is passed through, and rarely wanted again */
+	KEEP_FILE_ALL,
+};
+
 /* All spaces of one app that one owner thread serves. */
 struct space_group {
 	struct swap *swap;
@@ -172,6 +183,7 @@ struct space_group {
 				 * controller, counted down by installs, up by evictions */
 	bool limit_off;	    /* never delay a fault */
 	bool keep_clean;    /* keep compressed copies of loaded pages */
+	enum keep_file keep_file;
 	bool readahead;
 	uint32_t evict_seq;  /* pages evicted so far */
 	uint64_t n_resident; /* sum of the page maps' n_present */

@@ -240,7 +240,7 @@ static void check_load(struct model *m, struct twin *t)
 
 static void op_load(struct model *m)
 {
-	enum swap_load_end end = (enum swap_load_end)rng_below(&m->rng, 3);
+	enum swap_load_end end = (enum swap_load_end)rng_below(&m->rng, 4);
 	struct twin *t = pick_twin(m);
 	bool owns;
 
@@ -256,7 +256,7 @@ static void op_load(struct model *m)
 		return;
 	}
 	if (owns) {
-		ASSERT(end == SWAP_LOAD_KEEP && t->count == 1 && !t->staged);
+		ASSERT(end != SWAP_LOAD_ERASE && t->count == 1 && !t->staged);
 		t->state = TWIN_KEPT;
 	} else if (--t->count == 0) {
 		t->state = TWIN_NONE;

@@ -195,6 +195,7 @@ static void step_limits(struct owner *o)
 	struct space_group *g = &o->group;
 
 	g->keep_clean = below(o, 4);
+	g->keep_file = (enum keep_file)below(o, 3);
 	g->limit_off = !below(o, 3);
 	g->readahead = below(o, 8);
 	g->room_pages = below(o, 3) ? 1 << 20 : (int64_t)below(o, 40) - 10;

@@ -98,10 +98,11 @@ static void do_evict(struct owner *o, struct page *p)
 
 static void install(struct owner *o, struct page *p, const uint8_t *bytes)
 {
+	enum swap_load_end end = SWAP_LOAD_ERASE + rng_below(&o->rng, 3);
+
 	ASSERT(page_is(bytes, p->seed));
 	o->n_loaded++;
-	p->is_kept = swap_load_end(the_swap, p->id,
-				   rng_below(&o->rng, 3) ? SWAP_LOAD_ERASE : SWAP_LOAD_KEEP);
+	p->is_kept = swap_load_end(the_swap, p->id, end);
 	if (!p->is_kept)
 		p->id.v = 0;
 }

@@ -194,11 +194,11 @@ static void do_evict(struct owner *o, struct page *p)
 
 static void do_load(struct owner *o, struct page *p)
 {
-	enum swap_load_end end = (enum swap_load_end)rng_below(&o->rng, 3);
+	enum swap_load_end end = (enum swap_load_end)rng_below(&o->rng, 4);
 
 	if (!load_page(o, p->id, p->seed, end))
 		p->state = PAGE_NONE;
-	else if (end == SWAP_LOAD_KEEP)
+	else if (end != SWAP_LOAD_ABORT)
 		p->state = PAGE_KEPT;
 }
 

@@ -252,10 +252,22 @@ static void test_kept_on_file(void **state)
 	swap_unpin(s, id);
 	assert_int_equal(stats().n_put_unchanged, 1);
 	assert_int_equal(stats().n_file, 1);
-	load(id, SEED, SWAP_LOAD_KEEP);
+	load(id, SEED, SWAP_LOAD_KEEP_FILE);
+	assert_int_equal(stats().n_file_kept, 1);
 	assert_true(swap_file_drop_kept(app, 1) > 0);
 	assert_int_equal(stats().n_kept, 0);
 	swap_slot_unref(s, id);
+}
+
+/* What would take memory is not kept by who wants only what takes none. */
+static void test_kept_in_the_file_only(void **state)
+{
+	struct slot_id id = store(SEED, SWAP_CODEC_LZ4);
+
+	(void)state;
+	assert_int_equal(swap_try_pin(s, id, SWAP_PIN_LOAD), 0);
+	assert_false(swap_load_end(s, id, SWAP_LOAD_KEEP_FILE));
+	assert_int_equal(stats().n_kept + stats().n_pages, 0);
 }
 
 /* Whatever the disk gives back, no wrong byte comes through. */
@@ -588,6 +600,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_meets_pins, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kept_on_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kept_in_the_file_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unref_while_reading, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_is_enciphered, setup_encrypted, teardown),
 	};
