@@ -144,6 +144,8 @@ static json_t *file_json(struct worker *w)
 	json_object_set_new(o, "faults", integer(s->n_file_faults));
 	json_object_set_new(o, "readahead_pages", integer(s->n_file_ahead));
 	json_object_set_new(o, "faults_queued", integer(s->n_file_waits));
+	json_object_set_new(o, "early_loads", integer(s->n_file_early));
+	json_object_set_new(o, "early_loads_used", integer(s->n_file_joined));
 	json_object_set_new(o, "p50_ns", integer(latency_ns(&s->file_latency, 0.5)));
 	json_object_set_new(o, "p99_ns", integer(latency_ns(&s->file_latency, 0.99)));
 	return o;

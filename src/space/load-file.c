@@ -11,6 +11,10 @@
  * The records stay where they were read until then, and are decompressed in one go: a load in flight
  * takes no memory for pages.
  *
+ * A stream in full swing has its next window read while this one is decompressed and used. Such an
+ * early load has its room and its pins like any other and waits for a fault; it is given up rather
+ * than that anybody waits for what it holds.
+ *
  * A space that ends leaves its loads to the group; a load that cannot be installed because events
  * are unread, or because the map waits for an answer of the kernel, is kept and tried again.
  */
@@ -21,6 +25,8 @@
 #include "base/error.h"
 #include "core/swap-file.h"
 #include "space/space-impl.h"
+
+#define EARLY_KEEP_NS (20ULL * 1000 * 1000)
 
 int load_file_init(struct space_group *g)
 {
@@ -46,8 +52,8 @@ void load_file_deinit(struct space_group *g)
 
 /* ---- begin ---------------------------------------------------------------------------------- */
 
-static struct file_load *load_new(struct space *sp, const struct waiting_fault *f,
-				  const struct ahead *plan)
+static struct file_load *load_new(struct space *sp, enum load_for why,
+				  const struct waiting_fault *f, const struct ahead *plan)
 {
 	struct file_load *l = list_first(&sp->group->loads_free, struct file_load, link);
 	uint32_t k;
@@ -57,11 +63,11 @@ static struct file_load *load_new(struct space *sp, const struct waiting_fault *
 	list_unlink(&l->link);
 	list_append(&sp->group->loads, &l->link);
 	l->space = sp;
+	l->why = why;
 	l->fault = *f;
 	l->plan = *plan;
 	l->n_flying = 0;
 	l->n_room = 0;
-	l->homing = false;
 	l->ready = false;
 	for (k = 0; k < AHEAD_MAX_PAGES; k++)
 		l->read[k] = (struct page_read){ .load = l };
@@ -170,6 +176,7 @@ static void load_end(struct file_load *l, struct space_group *g)
 {
 	g->room_pages += l->n_room;
 	g->n_loading -= l->n_room;
+	g->n_early -= l->why == LOAD_FOR_STREAM;
 	if (l->ready) {
 		ASSERT(l->space); /* else load_file_space_end() had ended it */
 		l->space->n_ready--;
@@ -188,17 +195,66 @@ static bool load_start(struct file_load *l, struct space_group *g)
 	g->room_pages -= l->n_room;
 	g->n_loading += l->n_room;
 	ok = load_submit(l, g, reads, n);
-	if (!ok) /* the fault waits elsewhere; what is read comes home */
-		l->homing = true;
+	if (!ok && l->why == LOAD_FOR_FAULT) /* it waits elsewhere; what is read comes home */
+		l->why = LOAD_FOR_NOBODY;
 	if (!l->n_flying)
 		load_end(l, g);
 	return ok;
 }
 
+/* An early load is given up: now, or when its reads have come. */
+static void early_drop(struct file_load *l, struct space_group *g)
+{
+	ASSERT(l->why == LOAD_FOR_STREAM);
+	if (l->n_flying)
+		l->space = NULL;
+	else
+		load_end(l, g);
+}
+
+/* Somebody waits for what loads are made of. */
+static void early_drop_all(struct space_group *g)
+{
+	struct file_load *l, *tmp;
+
+	list_for_each_safe(l, tmp, &g->loads, link)
+		if (l->why == LOAD_FOR_STREAM)
+			early_drop(l, g);
+}
+
+/* Read what the stream of the fault at @addr will want next, if there is room to spare. */
+static void load_early(struct space *sp, uint64_t addr)
+{
+	struct space_group *g = sp->group;
+	struct waiting_fault f = { 0 };
+	struct page_leaf *leaf;
+	struct slot_id id;
+	struct file_load *l;
+	struct ahead plan;
+
+	if (!g->readahead || sp->homing || g->n_early == GROUP_MAX_EARLY)
+		return;
+	f.addr = readahead_next(sp, addr, &plan);
+	if (!f.addr || !room_for(g, 2 * plan.n))
+		return;
+	leaf = page_map_find(&sp->map, f.addr);
+	id.v = leaf->slot[page_in_leaf(f.addr)];
+	if (swap_try_pin(g->swap, id, SWAP_PIN_LOAD))
+		return; /* it is being read already */
+	l = load_new(sp, LOAD_FOR_STREAM, &f, &plan);
+	if (!l) {
+		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
+		return;
+	}
+	g->n_early++;
+	g->stats.n_file_early++;
+	(void)load_start(l, g);
+}
+
 int load_file_begin(struct space *sp, const struct waiting_fault *f, const struct ahead *plan)
 {
 	struct space_group *g = sp->group;
-	struct file_load *l = load_new(sp, f, plan);
+	struct file_load *l = load_new(sp, LOAD_FOR_FAULT, f, plan);
 	struct page_leaf *leaf = page_map_find(&sp->map, f->addr);
 
 	if (!l)
@@ -207,7 +263,10 @@ int load_file_begin(struct space *sp, const struct waiting_fault *f, const struc
 	if (!l || !load_start(l, g)) {
 		g->stats.n_file_waits++;
 		fault_wait_for(sp, f, WAIT_LOADS);
+		early_drop_all(g);
+		return 0;
 	}
+	load_early(sp, f->addr);
 	return 0;
 }
 
@@ -223,12 +282,11 @@ void load_file_home(struct space *sp, uint64_t addr)
 	while (plan.n < AHEAD_MAX_PAGES && i + plan.n < LEAF_PAGES && leaf->slot[i + plan.n] &&
 	       !(leaf->state[i + plan.n] & (PAGE_PRESENT | PAGE_DETACH)))
 		plan.n++;
-	l = load_new(sp, &f, &plan);
+	l = load_new(sp, LOAD_FOR_NOBODY, &f, &plan);
 	if (!l) {
 		swap_load_end(g->swap, (struct slot_id){ leaf->slot[i] }, SWAP_LOAD_ABORT);
 		return;
 	}
-	l->homing = true;
 	(void)load_start(l, g);
 }
 
@@ -265,7 +323,7 @@ static int load_fetch(struct space *sp, struct file_load *l, struct load_run *ru
 		      uint32_t *ret_first)
 {
 	struct space_group *g = sp->group;
-	bool passed = l->homing;
+	bool passed = l->why == LOAD_FOR_NOBODY;
 	uint32_t k;
 	int r;
 
@@ -282,7 +340,7 @@ static int load_fetch(struct space *sp, struct file_load *l, struct load_run *ru
 			run->level[run->n++] = is_fault ? load_level(g, &use) : use.level;
 			continue;
 		}
-		if (is_fault && !l->homing) {
+		if (is_fault && l->why == LOAD_FOR_FAULT) {
 			run->n = 0;
 			return r;
 		}
@@ -348,13 +406,13 @@ static int load_land(struct space *sp, struct file_load *l)
 		return 0;
 	}
 	plan = (struct ahead){ ahead_addr(&l->plan, first), run.n, l->plan.stride };
-	r = load_finish(sp, l->homing ? NULL : &f, &plan, &run, true);
+	r = load_finish(sp, l->why == LOAD_FOR_FAULT ? &f : NULL, &plan, &run, true);
 	if (r == LOAD_E_AGAIN) {
 		load_wait(sp, l);
 		return 0;
 	}
 	load_hand_over(l, g, first, run.n);
-	if (!r && !l->homing) {
+	if (!r && l->why == LOAD_FOR_FAULT) {
 		g->stats.n_file_faults++;
 		g->stats.n_file_ahead += run.n - 1;
 	}
@@ -371,10 +429,79 @@ struct space *space_read_done(struct space_group *g, struct page_read *read)
 	read->state = READ_DONE;
 	if (--l->n_flying)
 		return NULL;
+	if (sp && l->why == LOAD_FOR_STREAM) {
+		l->fault.since_ns = space_now_ns(sp);
+		return NULL;
+	}
 	if (sp)
 		return load_land(sp, l) == SPACE_E_DEAD ? sp : NULL;
 	load_end(l, g);
 	return NULL;
+}
+
+/* The early load that has @id pinned, for whatever space. */
+static struct file_load *early_find(struct space_group *g, struct slot_id id)
+{
+	struct file_load *l;
+	uint32_t k;
+
+	if (!g->n_early)
+		return NULL;
+	list_for_each(l, &g->loads, link)
+		for (k = 0; l->space && l->why == LOAD_FOR_STREAM && k < l->plan.n; k++)
+			if (l->read[k].slot.v == id.v)
+				return l;
+	return NULL;
+}
+
+/* Page @id at @addr is one of @l's plan. */
+static bool load_has(const struct file_load *l, uint64_t addr, struct slot_id id)
+{
+	uint32_t k;
+
+	for (k = 0; k < l->plan.n; k++)
+		if (ahead_addr(&l->plan, k) == addr)
+			return l->read[k].slot.v == id.v;
+	return false;
+}
+
+bool load_file_join(struct space *sp, const struct waiting_fault *f, struct slot_id id,
+		    int *ret_err)
+{
+	struct space_group *g = sp->group;
+	struct file_load *l = early_find(g, id);
+
+	*ret_err = 0;
+	if (!l)
+		return false;
+	if (l->space != sp || !load_has(l, f->addr, id)) {
+		early_drop(l, g);
+		return false;
+	}
+	l->why = LOAD_FOR_FAULT;
+	l->fault = *f;
+	g->n_early--;
+	g->stats.n_file_joined++;
+	readahead_joined(sp, f->addr, &l->plan);
+	load_early(sp, f->addr);
+	if (!l->n_flying)
+		*ret_err = load_land(sp, l);
+	return true;
+}
+
+void load_file_tick(struct space *sp)
+{
+	struct space_group *g = sp->group;
+	struct file_load *l, *tmp;
+
+	if (!g->n_early)
+		return;
+	list_for_each_safe(l, tmp, &g->loads, link)
+		if (l->space == sp && l->why == LOAD_FOR_STREAM && !l->n_flying &&
+		    (sp->homing || space_now_ns(sp) - l->fault.since_ns > EARLY_KEEP_NS)) {
+			readahead_too_early(sp, l->fault.addr);
+			early_drop(l, g);
+		}
 }
 
 int load_file_retry(struct space *sp)
@@ -397,7 +524,7 @@ void load_file_space_end(struct space *sp)
 	list_for_each_safe(l, tmp, &sp->group->loads, link) {
 		if (l->space != sp)
 			continue;
-		if (l->ready)
+		if (!l->n_flying)
 			load_end(l, sp->group);
 		else
 			l->space = NULL;

@@ -214,6 +214,8 @@ int load_begin(struct space *sp, const struct waiting_fault *f, struct slot_id i
 	struct load_run run;
 	int r;
 
+	if (load_file_join(sp, f, id, &r))
+		return r;
 	if (!room_for(g, 1) && !sp->homing) {
 		g->stats.n_delayed++;
 		fault_wait_for(sp, f, WAIT_ROOM);

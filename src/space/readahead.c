@@ -74,15 +74,43 @@ static bool page_is_out(struct space *sp, uint64_t addr)
 	return leaf && leaf->slot[i] && !(leaf->state[i] & (PAGE_PRESENT | PAGE_DETACH));
 }
 
+/* @n pages of @plan have been, or will be, installed. */
+static void stream_follow(struct stream *s, const struct ahead *plan, uint32_t n)
+{
+	uint64_t first = plan->start / PAGE_BYTES;
+
+	s->next = s->stride == -1 ? first - 1 : first + (uint64_t)((int64_t)n * s->stride);
+}
+
+/* The window of @s from @page on, which is evicted: what can go with it. Return: pages. */
+static uint32_t window_fill(struct space *sp, const struct stream *s, uint64_t page,
+			    struct ahead *ret)
+{
+	uint64_t leaf_first = page - page % LEAF_PAGES;
+	struct urange region = sp->regions.ranges[region_lookup(&sp->regions, page * PAGE_BYTES)];
+	uint32_t n;
+
+	for (n = 1; n < s->window; n++) {
+		uint64_t next = page + (uint64_t)((int64_t)n * s->stride);
+
+		if (next < leaf_first || next >= leaf_first + LEAF_PAGES ||
+		    next * PAGE_BYTES < region.start || (next + 1) * PAGE_BYTES > region.end ||
+		    !page_is_out(sp, next * PAGE_BYTES))
+			break;
+	}
+	*ret = (struct ahead){ page * PAGE_BYTES, n, s->stride };
+	if (s->stride == -1) { /* one COPY, from the lowest page */
+		ret->start = (page - (n - 1)) * PAGE_BYTES;
+		ret->stride = 1;
+	}
+	return n;
+}
+
 void readahead_plan(struct space *sp, uint64_t addr, struct ahead *ret)
 {
 	uint64_t page = addr / PAGE_BYTES;
-	uint64_t leaf_first = page - page % LEAF_PAGES;
 	struct stream *s = stream_expecting(sp, page);
-	uint32_t i = region_lookup(&sp->regions, addr);
-	struct urange region = sp->regions.ranges[i];
 	int64_t delta = 0;
-	uint32_t n;
 
 	*ret = (struct ahead){ addr, 1, 1 };
 	if (s) {
@@ -94,6 +122,7 @@ void readahead_plan(struct space *sp, uint64_t addr, struct ahead *ret)
 			*s = (struct stream){ .last = page };
 		} else if (delta == s->stride || delta == 1 || delta == -1) {
 			s->window = WINDOW_START;
+			s->is_slow = false;
 			s->stride = (int32_t)delta;
 		} else {
 			s->window = 0;
@@ -104,21 +133,47 @@ void readahead_plan(struct space *sp, uint64_t addr, struct ahead *ret)
 	s->last = page;
 	if (!s->window || region_contains(&sp->no_ahead, addr))
 		return;
-	for (n = 1; n < s->window; n++) {
-		uint64_t next = page + (uint64_t)((int64_t)n * s->stride);
+	s->next = page + (uint64_t)((int64_t)window_fill(sp, s, page, ret) * s->stride);
+}
 
-		if (next < leaf_first || next >= leaf_first + LEAF_PAGES ||
-		    next * PAGE_BYTES < region.start || (next + 1) * PAGE_BYTES > region.end ||
-		    !page_is_out(sp, next * PAGE_BYTES))
-			break;
+uint64_t readahead_next(struct space *sp, uint64_t addr, struct ahead *ret)
+{
+	uint32_t k;
+
+	for (k = 0; k < SPACE_N_STREAMS; k++) {
+		const struct stream *s = &sp->streams[k];
+		uint64_t next = s->next * PAGE_BYTES;
+
+		if (s->last != addr / PAGE_BYTES || s->window < sp->group->early_window ||
+		    s->is_slow)
+			continue;
+		if (!region_contains(&sp->regions, next) || region_contains(&sp->no_ahead, next) ||
+		    !page_is_out(sp, next))
+			return 0;
+		(void)window_fill(sp, s, s->next, ret);
+		return next;
 	}
-	s->next = page + (uint64_t)((int64_t)n * s->stride);
-	ret->n = n;
-	ret->stride = s->stride;
-	if (s->stride == -1) { /* one COPY, from the lowest page */
-		ret->start = (page - (n - 1)) * PAGE_BYTES;
-		ret->stride = 1;
-	}
+	return 0;
+}
+
+void readahead_joined(struct space *sp, uint64_t addr, const struct ahead *plan)
+{
+	struct ahead wanted;
+	uint32_t k;
+
+	readahead_plan(sp, addr, &wanted);
+	for (k = 0; k < SPACE_N_STREAMS; k++)
+		if (sp->streams[k].last == addr / PAGE_BYTES && sp->streams[k].window)
+			stream_follow(&sp->streams[k], plan, plan->n);
+}
+
+void readahead_too_early(struct space *sp, uint64_t next)
+{
+	uint32_t k;
+
+	for (k = 0; k < SPACE_N_STREAMS; k++)
+		if (sp->streams[k].next == next / PAGE_BYTES)
+			sp->streams[k].is_slow = true;
 }
 
 void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, uint32_t n_done)
@@ -135,9 +190,7 @@ void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, u
 			continue;
 		if (!n_done)
 			s->window = 0; /* it hit the end of a mapping: start anew */
-		else if (s->stride == -1)
-			s->next = plan->start / PAGE_BYTES - 1;
 		else
-			s->next = page + (uint64_t)((int64_t)n_done * s->stride);
+			stream_follow(s, plan, n_done);
 	}
 }

@@ -84,10 +84,25 @@ void load_file_deinit(struct space_group *g);
 int load_file_begin(struct space *sp, const struct waiting_fault *f, const struct ahead *plan);
 /* Begin to bring the page at @addr home, and those behind it. pre: its slot is pinned; consumed. */
 void load_file_home(struct space *sp, uint64_t addr);
+/*
+ * If the page @id at f->addr was read ahead of its stream: @f gets it from there. False: it was not,
+ * and if an early load keeps anybody else from @id, that load is given up.
+ */
+bool load_file_join(struct space *sp, const struct waiting_fault *f, struct slot_id id,
+		    int *ret_err);
+void load_file_tick(struct space *sp);	    /* give up what was read too early */
 int load_file_retry(struct space *sp);	    /* install what had to wait. Return: as above */
 void load_file_space_end(struct space *sp); /* what is read for it is not needed any more */
 /* readahead.c: what to install together with the evicted page at @addr */
 void readahead_plan(struct space *sp, uint64_t addr, struct ahead *ret);
+/*
+ * What the stream of the last fault, at @addr, will want next. Return: where it will fault; 0: nothing
+ * that is worth reading early.
+ */
+uint64_t readahead_next(struct space *sp, uint64_t addr, struct ahead *ret);
+/* The fault at @addr gets an early load, of @plan: its stream goes on behind that. */
+void readahead_joined(struct space *sp, uint64_t addr, const struct ahead *plan);
+void readahead_too_early(struct space *sp, uint64_t next); /* it did not come there in time */
 /* Tell the stream where the next fault is expected. */
 void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, uint32_t n_done);
 

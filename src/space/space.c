@@ -29,7 +29,11 @@ int space_group_init(struct space_group *g, struct swap *swap, const struct spac
 	size_t len = (size_t)AHEAD_MAX_PAGES * PAGE_BYTES;
 	int r;
 
-	*g = (struct space_group){ .swap = swap, .host = host, .user = user, .readahead = true };
+	*g = (struct space_group){ .swap = swap,
+				   .host = host,
+				   .user = user,
+				   .readahead = true,
+				   .early_window = AHEAD_MAX_PAGES / 2 };
 	list_init(&g->spaces);
 	g->scratch = aligned_alloc(PAGE_BYTES, len);
 	g->zeroes = aligned_alloc(PAGE_BYTES, len);
@@ -300,6 +304,7 @@ int space_tick(struct space *sp)
 		return 0;
 	if (sp->mem->ops->alive(sp->mem) == -ESRCH)
 		return SPACE_E_DEAD;
+	load_file_tick(sp);
 	r = gate_tick(sp);
 	if (!r && wants_rescan(sp)) {
 		sp->n_unknown = 0;

@@ -37,6 +37,7 @@
 #define SPACE_MAX_HELD 64u
 #define SPACE_MAX_LEFT 128u
 #define GROUP_MAX_LOADS 64u /* loads from the file under way at once */
+#define GROUP_MAX_EARLY 4u  /* of these: read ahead of their stream */
 
 struct space;
 struct evict_job;
@@ -64,6 +65,8 @@ struct space_stats {
 	uint64_t n_file_faults; /* of the loads: had to be read */
 	uint64_t n_file_ahead;	/* pages read together with them */
 	uint64_t n_file_waits;	/* faults that found too many reads under way */
+	uint64_t n_file_early;	/* loads begun before their stream got there */
+	uint64_t n_file_joined; /* of these: a fault came for them */
 	uint64_t n_parked;	/* faults that found their slot pinned */
 	uint64_t n_delayed;	/* faults that waited for room under the limit */
 	uint64_t n_again;	/* ioctls refused because of unread events */
@@ -138,17 +141,28 @@ struct page_read {
  * Pages on their way from the file into one space. Owned by the group: the space may end meanwhile.
  *
  * free      on group->loads_free
- *     -> reading  load_file_begin()
+ *     -> reading  load_file_begin(), load_file_home(), load_early()
  * reading   .n_flying > 0, on group->loads
  *     -> ready    space_read_done() of the last one
+ *     -> early    the same, and it is LOAD_FOR_STREAM
+ * early     .n_flying == 0; its pages wait for the first fault on one of them
+ *     -> ready    load_file_join()
+ *     -> free     nobody came for EARLY_KEEP_NS, or what it holds is needed
  * ready     .n_flying == 0; installed at once, or when no event is unread any more
  *     -> free
  */
+enum load_for {
+	LOAD_FOR_FAULT,	 /* .fault waits for it */
+	LOAD_FOR_NOBODY, /* the pages are brought home */
+	LOAD_FOR_STREAM, /* a fault is expected; load_file_join() makes it LOAD_FOR_FAULT */
+};
 struct file_load {
 	struct list link;
-	struct space *space;	    /* NULL: it has ended */
-	struct waiting_fault fault; /* whom it is for */
-	bool homing;		    /* nobody waits there: the pages are brought home */
+	struct space *space; /* NULL: it has ended, or wants the pages no more */
+	enum load_for why;
+	/* LOAD_FOR_FAULT: this one. Else .addr: which page it is about, and while a stream's load
+	 * waits for its fault, .since_ns: when it landed */
+	struct waiting_fault fault;
 	bool ready;
 	struct ahead plan;
 	uint32_t n_flying;
@@ -185,13 +199,15 @@ struct space_group {
 	bool keep_clean;    /* keep compressed copies of loaded pages */
 	enum keep_file keep_file;
 	bool readahead;
-	uint32_t evict_seq;  /* pages evicted so far */
-	uint64_t n_resident; /* sum of the page maps' n_present */
+	uint32_t early_window; /* a stream with a window of so many pages is read ahead of */
+	uint32_t evict_seq;    /* pages evicted so far */
+	uint64_t n_resident;   /* sum of the page maps' n_present */
 
 	struct file_load *loads_mem; /* GROUP_MAX_LOADS; NULL: the host has no file */
 	struct list loads_free;
 	struct list loads;  /* from the file, under way */
 	uint64_t n_loading; /* pages of them: they have their room already */
+	uint32_t n_early;   /* of them: LOAD_FOR_STREAM */
 
 	uint8_t *scratch; /* AHEAD_MAX_PAGES pages for loads */
 	uint8_t *zeroes;  /* AHEAD_MAX_PAGES pages of zeroes */
@@ -237,6 +253,7 @@ struct stream {
 	uint64_t next;	 /* where the next fault of the stream is expected */
 	int32_t stride;	 /* pages; 0: not known yet */
 	uint32_t window; /* pages to install; 0: not established */
+	bool is_slow;	 /* what was read ahead of it was not wanted in time */
 	uint32_t used;	 /* clock value of the last use */
 };
 

@@ -198,6 +198,7 @@ static void step_limits(struct owner *o)
 	g->keep_file = (enum keep_file)below(o, 3);
 	g->limit_off = !below(o, 3);
 	g->readahead = below(o, 8);
+	g->early_window = 4 << below(o, 4);
 	g->room_pages = below(o, 3) ? 1 << 20 : (int64_t)below(o, 40) - 10;
 }
 
@@ -322,7 +323,8 @@ bool owner_is_idle(const struct owner *o)
 {
 	const struct space *sp;
 
-	if (!list_is_empty(&o->puts) || !list_is_empty(&o->staged) || o->n_reads)
+	if (!list_is_empty(&o->puts) || !list_is_empty(&o->staged) || o->n_reads ||
+	    o->group.n_early)
 		return false;
 	list_for_each(sp, &o->group.spaces, link) {
 		const struct fk_uffd *u = fake_mem_of(sp->mem)->uffd;

@@ -6,24 +6,30 @@
 #include "rules.h"
 
 #define N_OUT 8u
+#define N_SCAN 32u
 
-/* The first N_OUT pages are on the disk, and in no buffer. */
-static struct rig *rig_on_disk(void)
+/* The first @n_out pages are on the disk, and in no buffer. */
+static struct rig *rig_with_out(uint32_t n_out)
 {
 	struct rig *r = rig_new();
 	struct owner *o = &r->s.owner;
 	uint32_t k, n = 0, n_moved;
 
-	rig_evict(r, N_OUT);
+	rig_evict(r, n_out);
 	o->quiet = true;
-	for (k = 0; n < N_OUT; k++) { /* the first sweep gives second chances */
-		ASSERT(k < 8);
-		(void)swap_writeback(o->group.app, SWAP_WRITEBACK_LRU, N_OUT - n, &n_moved);
+	for (k = 0; k < 8 && n < n_out; k++) { /* the first sweep gives second chances */
+		(void)swap_writeback(o->group.app, SWAP_WRITEBACK_LRU, n_out - n, &n_moved);
 		n += n_moved;
+		swap_file_flush(o->swap); /* there are few buffers */
+		(void)owner_file_round(o);
 	}
-	swap_file_flush(o->swap);
-	ASSERT(owner_file_round(o));
+	ASSERT(n >= n_out - n_out / 16); /* some are of one word, and stay */
 	return r;
+}
+
+static struct rig *rig_on_disk(void)
+{
+	return rig_with_out(N_OUT);
 }
 
 /* The thread waits for a read now. */
@@ -195,6 +201,147 @@ static void r5_read_waits_for_events(void)
 	rig_free(r);
 }
 
+/* ---- what a stream will want is read before it asks ----------------------------------------- */
+
+/* A thread has begun to walk: pages 1 to 4 are being read for it, and 5 to 8 ahead of it. */
+static struct rig *rig_walking(void)
+{
+	struct rig *r = rig_with_out(N_SCAN);
+
+	r->s.owner.group.early_window = 4;
+	begin_read(r, r->t[0], 0);
+	read_comes(r);
+	ASSERT(rig_run(r->t[0]));
+	begin_read(r, r->t[0], 1);
+	ASSERT(r->s.owner.n_reads == 8 && r->s.owner.group.n_early == 1);
+	return r;
+}
+
+static void served_in_the_end(struct rig *r, struct thread *t, struct space *sp)
+{
+	uint32_t k;
+
+	for (k = 0; !rig_run(t); k++) {
+		ASSERT(k < 8);
+		owner_service(&r->s.owner, sp);
+		if (r->s.owner.n_reads)
+			read_comes(r);
+		owner_retry(&r->s.owner, (struct slot_id){ 0 });
+	}
+}
+
+static void early_is_joined(void)
+{
+	struct rig *r = rig_walking();
+	uint32_t k;
+
+	read_comes(r);
+	ASSERT(rig_run(r->t[0]) && !rig_is_present(r, RIG_FIRST + 5));
+	program_touch(r->t[0], RIG_FIRST + 5,
+		      true); /* its pages are here; the next are asked for */
+	ASSERT(!rig_run(r->t[0]));
+	rig_serve(r);
+	ASSERT(rig_run(r->t[0]) && r->s.owner.n_reads == 8);
+	program_touch(r->t[0], RIG_FIRST + 9, false); /* while they fly */
+	ASSERT(!rig_run(r->t[0]));
+	rig_serve(r);
+	ASSERT(!rig_run(r->t[0]) && r->s.owner.group.stats.n_file_joined == 2);
+	for (k = 9; k < N_SCAN; k++) {
+		program_touch(r->t[0], RIG_FIRST + k, false);
+		served_in_the_end(r, r->t[0], r->sp);
+	}
+	ASSERT(!r->s.owner.group.n_early && !r->s.owner.group.n_loading);
+	rig_free(r);
+}
+
+static void early_is_given_up_in_time(void)
+{
+	struct rig *r = rig_walking();
+
+	read_comes(r);
+	ASSERT(rig_run(r->t[0]) && r->s.owner.group.n_early == 1);
+	rig_pass(r, 30);
+	owner_tick(&r->s.owner, r->sp);
+	ASSERT(!r->s.owner.group.n_early && !r->s.owner.group.n_loading && !r->s.owner.n_lent);
+	rig_agent(r); /* the stage is emptied, too */
+	(void)owner_receive(&r->s.owner, r->p);
+	begin_read(r, r->t[0], 5); /* and nothing is read ahead of it any more */
+	ASSERT(!r->s.owner.group.n_early);
+	read_comes(r);
+	ASSERT(rig_run(r->t[0]));
+	rig_free(r);
+}
+
+/* The child's fault does not wait for what is read for its parent's next. */
+static void early_gives_way_to_a_fault(void)
+{
+	struct rig *r = rig_walking();
+	struct thread *of_child;
+	struct proc *child;
+	uint32_t k;
+
+	program_fork(r->t[1]);
+	child = r->t[1]->child;
+	for (k = 0; !rig_run(r->t[1]); k++) {
+		ASSERT(k < 8);
+		rig_serve(r);
+	}
+	of_child = &child->thread[0];
+	program_touch(of_child, RIG_FIRST + 6, true);
+	ASSERT(!rig_run(of_child));
+	owner_service(&r->s.owner, child->space);
+	served_in_the_end(r, of_child, child->space);
+	ASSERT(rig_run(r->t[0]) && !r->s.owner.group.stats.n_file_joined);
+	rig_touch(r, r->t[0], RIG_FIRST + 1, true);
+	program_touch(r->t[0], RIG_FIRST + 6, true);
+	served_in_the_end(r, r->t[0], r->sp);
+	rig_free(r);
+}
+
+/* Moved away under it: the page is found at its new place, without the early load. */
+static void r2_move_under_early(void)
+{
+	const struct fk_mremap away = { rig_range(5, 4), { RIG_SPARE, RIG_SPARE + 4 }, false };
+	struct rig *r = rig_walking();
+
+	read_comes(r);
+	program_mremap(r->t[1], &away);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	program_touch(r->t[1], RIG_SPARE + 1, true);
+	served_in_the_end(r, r->t[1], r->sp);
+	ASSERT(!r->s.owner.group.n_early && !r->s.owner.group.n_loading);
+	rig_free(r);
+}
+
+static void r4_emptied_under_early(void)
+{
+	struct rig *r = rig_walking();
+
+	program_madvise(r->t[1], rig_range(5, 2), false);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	read_comes(r);
+	rig_touch(r, r->t[1], RIG_FIRST + 5, true);
+	program_touch(r->t[0], RIG_FIRST + 7, false); /* is one of it still */
+	served_in_the_end(r, r->t[0], r->sp);
+	ASSERT(r->s.owner.group.stats.n_file_joined == 1);
+	rig_touch(r, r->t[1], RIG_FIRST + 6, false);
+	rig_free(r);
+}
+
+static void r6_exit_under_early(void)
+{
+	struct rig *r = rig_walking();
+
+	read_comes(r);
+	ASSERT(rig_run(r->t[0]) && r->s.owner.group.n_early == 1);
+	proc_exit(r->p);
+	owner_tick(&r->s.owner, r->sp);
+	ASSERT(!r->s.owner.group.n_early && !r->s.owner.group.n_loading && !r->s.owner.n_lent);
+	rig_free(r);
+}
+
 static void file_all_come_home(void)
 {
 	struct rig *r = rig_on_disk();
@@ -214,10 +361,16 @@ const struct rule rules_file[] = {
 	{ "file_page_comes_back", file_page_comes_back },
 	{ "file_reads_overlap", file_reads_overlap },
 	{ "file_all_come_home", file_all_come_home },
+	{ "early_is_joined", early_is_joined },
+	{ "early_is_given_up_in_time", early_is_given_up_in_time },
+	{ "early_gives_way_to_a_fault", early_gives_way_to_a_fault },
+	{ "r2_move_under_early", r2_move_under_early },
+	{ "r4_emptied_under_early", r4_emptied_under_early },
 	{ "r4_unmapped_under_read", r4_unmapped_under_read },
 	{ "r5_read_waits_for_events", r5_read_waits_for_events },
 	{ "r6_two_wait_for_one_read", r6_two_wait_for_one_read },
 	{ "r6_exit_under_read", r6_exit_under_read },
+	{ "r6_exit_under_early", r6_exit_under_early },
 	{ "r7_unreadable_page_is_poison", r7_unreadable_page_is_poison },
 	{ "r7_changed_record_is_poison", r7_changed_record_is_poison },
 	{ "r8_fork_under_read", r8_fork_under_read },

@@ -256,4 +256,8 @@ void sim_totals_print(void)
 	       sp->n_evicted, sp->n_commands, sp->n_load_faults, sp->n_ahead, sp->n_zero_faults,
 	       sp->n_parked, sp->n_again, sp->n_busy, sp->n_hole, sp->n_invalid, sp->n_revoked,
 	       sp->n_adopted, sp->n_poisoned, sp->n_delayed, totals.n_phantom);
+	printf("sim: file: faults %" PRIu64 " ahead %" PRIu64 " early %" PRIu64 " joined %" PRIu64
+	       " queued %" PRIu64 "\n",
+	       sp->n_file_faults, sp->n_file_ahead, sp->n_file_early, sp->n_file_joined,
+	       sp->n_file_waits);
 }

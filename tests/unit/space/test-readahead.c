@@ -56,6 +56,41 @@ static uint32_t fault(struct space *sp, uint32_t page, struct ahead *plan)
 	return plan->n;
 }
 
+/* What comes after a full window, in either direction; and only then. */
+static void test_next_of_a_stream(void **state)
+{
+	struct space *sp = *state;
+	struct space_group group = { .early_window = 16 };
+	struct ahead plan, next;
+	uint32_t page = 1;
+
+	sp->group = &group;
+	fault(sp, 0, &plan);
+	for (; plan.n < 16; page += plan.n) {
+		assert_int_equal(readahead_next(sp, addr_of(page - 1), &next), 0);
+		fault(sp, page, &plan);
+	}
+	page -= plan.n;
+	assert_int_equal(readahead_next(sp, addr_of(page), &next), addr_of(page + 16));
+	assert_int_equal(next.start, addr_of(page + 16));
+	assert_int_equal(next.n, 16);
+	/* it is joined in its middle: the stream goes on behind it */
+	readahead_joined(sp, addr_of(page + 20), &next);
+	assert_int_equal(readahead_next(sp, addr_of(page + 20), &next), addr_of(page + 32));
+	assert_int_equal(next.n, 32);
+	readahead_too_early(sp, addr_of(page + 32));
+	assert_int_equal(readahead_next(sp, addr_of(page + 20), &next), 0);
+
+	fault(sp, 900, &plan);
+	for (page = 899; plan.n < 16; page -= plan.n)
+		fault(sp, page, &plan);
+	page += plan.n;
+	assert_int_equal(readahead_next(sp, addr_of(page), &next), addr_of(page - 16));
+	assert_int_equal(next.start, addr_of(page - 31));
+	assert_int_equal(next.n, 16);
+	assert_int_equal(next.stride, 1);
+}
+
 static void test_one_fault_is_no_stream(void **state)
 {
 	struct ahead plan;
@@ -185,6 +220,7 @@ int main(void)
 		TEST(test_only_what_is_out),
 		TEST(test_borders),
 		TEST(test_failed_window_starts_anew),
+		TEST(test_next_of_a_stream),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
