@@ -18,6 +18,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 /* What the compiler's start files would define: they cost symbol lookups, and we are never unloaded. */
 __attribute__((visibility("hidden"))) void *__dso_handle;
@@ -90,6 +91,14 @@ static const char *env_find(char **env, const char *name)
 	return NULL;
 }
 
+/* Valgrind ends a program that makes any clone() but those of a thread or a fork. */
+static bool is_under_valgrind(char **env)
+{
+	const char *preload = env_find(env, "LD_PRELOAD");
+
+	return preload && strstr(preload, "/vgpreload_");
+}
+
 /* The dynamic linker passes what main() gets. */
 __attribute__((constructor)) static void preload_init(int argc, char **argv, char **env)
 {
@@ -97,7 +106,7 @@ __attribute__((constructor)) static void preload_init(int argc, char **argv, cha
 
 	(void)argc;
 	(void)argv;
-	if (!socket_name)
+	if (!socket_name || is_under_valgrind(env))
 		return;
 	birth_init(socket_name, env_find(env, USWAP_ENV_THRESHOLD));
 	pthread_atfork(wrap_resolve, NULL, birth_fork_child);

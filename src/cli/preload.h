@@ -24,7 +24,7 @@ bool preload_is_elf(const char *path);
 /* True if the file is, or is a script run by, an ELF program without a dynamic loader. */
 bool preload_is_static(const char *path);
 
-/* True if the process runs and its maps can be read, but the library is not among them. */
+/* True if the process runs and its maps can be read, but the library is not among them, or does nothing. */
 bool preload_is_missing(pid_t pid);
 
 #endif

@@ -63,7 +63,8 @@ static void unmanaged_warn(struct front *f)
 {
 	if (preload_is_missing(f->program_pid))
 		log_warn("the program does not load " PRELOAD_NAME
-			 " (static, privileged, or started with an environment of its own): it "
+			 " (static, privileged, under valgrind, or started with an environment of "
+			 "its own): it "
 			 "runs unmanaged, without limit");
 }
 
