@@ -49,10 +49,11 @@ void event_forget(struct space *sp, struct urange range)
 /*
  * Not all that is registered is in the table: a mapping that grew in place is known by its old size. If
  * another thread's mremap() moves to where the grown part was, and the REMAP or UNMAP that made room
- * comes after, then it looks as if it were about what has just arrived. It is not: it begins before
- * that, and what arrives behind a mapping does not become one with it.
+ * comes after, then it looks as if it were about what has just arrived: it begins before that. Or it is
+ * about that: what arrives behind a mapping becomes one with it if it comes home, or was never written.
+ * The kernel is asked as soon as it answers (event_settle).
  */
-static bool is_older_than_arrival(const struct space *sp, struct urange range)
+static bool may_be_older_than_arrival(const struct space *sp, struct urange range)
 {
 	uint32_t i;
 
@@ -166,6 +167,19 @@ static bool left_taken(struct space *sp, struct urange range, int *ret_err)
 	return true;
 }
 
+/*
+ * Did the pages of @range go to @to, or not? Nothing is served, and no event about either place is
+ * applied, before the kernel has answered.
+ */
+static int doubt_note(struct space *sp, struct urange range, uint64_t to)
+{
+	if (sp->n_doubts == SPACE_MAX_DOUBTS)
+		return 0; /* they stay */
+	sp->doubts[sp->n_doubts++] = (struct doubt){ range, to };
+	sp->group->stats.n_held++;
+	return region_add(&sp->suspects, range);
+}
+
 int event_remap(struct space *sp, const struct mem_event *ev)
 {
 	struct urange from = { ev->addr, ev->addr + ev->len };
@@ -176,7 +190,7 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 	uint32_t i;
 	int r;
 
-	if (is_older_than_arrival(sp, from))
+	if (may_be_older_than_arrival(sp, from))
 		r = regions_shift(&sp->arrived, from, from.start, &stay);
 	else
 		r = region_remove(&sp->arrived, from);
@@ -194,8 +208,12 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 		r = region_add(&sp->regions, moved.ranges[i]);
 	for (i = 0; !r && i < moved_no_ahead.n; i++)
 		r = region_add(&sp->no_ahead, moved_no_ahead.ranges[i]);
-	for (i = 0; !r && i < stay.n; i++)
+	for (i = 0; !r && i < stay.n; i++) {
 		r = region_add(&sp->regions, stay.ranges[i]);
+		if (!r)
+			r = doubt_note(sp, stay.ranges[i],
+				       to.start + (stay.ranges[i].start - from.start));
+	}
 	if (!r)
 		r = region_add(&sp->arrived, to);
 	/* whoever waits on an old address is woken by nothing else (R2) */
@@ -205,12 +223,22 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 	return r;
 }
 
+static bool is_doubted(const struct space *sp, struct urange range)
+{
+	uint32_t i;
+
+	for (i = 0; i < sp->n_doubts; i++)
+		if (sp->doubts[i].range.start < range.end && range.start < sp->doubts[i].range.end)
+			return true;
+	return false;
+}
+
 static int event_unmap(struct space *sp, const struct mem_event *ev)
 {
 	struct urange range = { ev->addr, ev->to };
 	int r;
 
-	if (is_older_than_arrival(sp, range)) {
+	if (may_be_older_than_arrival(sp, range) || is_doubted(sp, range)) {
 		sp->group->stats.n_held++;
 		sp->mem->ops->wake(sp->mem, range.start, range.end - range.start);
 		return region_add(&sp->suspects, range);
@@ -291,6 +319,23 @@ static bool commute(const struct mem_event *a, const struct mem_event *b)
 	return b->type != MEM_EVENT_REMAP || !concerns(a, b->to, b->to + b->len);
 }
 
+/* True if it is about pages of which we do not know where they are. */
+static bool is_doubtful(const struct space *sp, const struct mem_event *ev)
+{
+	uint32_t i;
+
+	for (i = 0; i < sp->n_doubts; i++) {
+		const struct doubt *d = &sp->doubts[i];
+
+		/* an UNMAP of where they were is asked about in the same way */
+		if (ev->type == MEM_EVENT_FORK ||
+		    (ev->type != MEM_EVENT_UNMAP && concerns(ev, d->range.start, d->range.end)) ||
+		    concerns(ev, d->to, d->to + (d->range.end - d->range.start)))
+			return true;
+	}
+	return false;
+}
+
 /*
  * True if @ev may be the one that a held REMAP waits for. Not an UNMAP of what another held REMAP moves:
  * that is what this one left behind.
@@ -359,7 +404,7 @@ static bool must_wait(const struct space *sp, const struct mem_event *ev)
 {
 	uint32_t i;
 
-	if (target_taken(sp, ev))
+	if (target_taken(sp, ev) || is_doubtful(sp, ev))
 		return true;
 	if (empties_target(sp, ev))
 		return false;
@@ -374,7 +419,8 @@ int event_held(struct space *sp, bool force)
 {
 	int r = 0;
 
-	while (!r && sp->n_held && (force || !target_taken(sp, &sp->held[0]))) {
+	while (!r && sp->n_held &&
+	       (force || (!target_taken(sp, &sp->held[0]) && !is_doubtful(sp, &sp->held[0])))) {
 		struct mem_event ev = held_take(sp, 0);
 
 		force = false;
@@ -403,6 +449,28 @@ int event_apply(struct space *sp, const struct mem_event *ev)
 	return r ? r : event_held(sp, false);
 }
 
+/* The page at @addr is not there: it was moved on, if there is a doubt, or unmapped. */
+static void suspect_gone(struct space *sp, uint64_t addr)
+{
+	struct page_leaf *leaf = page_map_find(&sp->map, addr), *dst;
+	uint32_t i, at = page_in_leaf(addr);
+
+	for (i = 0; i < sp->n_doubts; i++) {
+		const struct doubt *d = &sp->doubts[i];
+		uint64_t to = d->to + (addr - d->range.start);
+
+		if (addr < d->range.start || addr >= d->range.end || !leaf->slot[at] ||
+		    leaf->state[at] & PAGE_PRESENT)
+			continue;
+		dst = page_map_get(&sp->map, to);
+		if (dst && !dst->slot[page_in_leaf(to)] && !dst->state[page_in_leaf(to)])
+			page_set_slot(&sp->map, dst, page_in_leaf(to),
+				      page_take_slot(&sp->map, leaf, at));
+		break;
+	}
+	event_forget(sp, (struct urange){ addr, addr + PAGE_BYTES });
+}
+
 /*
  * What is registered by now came after the unmapping. Only pages we know something of are asked for: the
  * rest of the range is found again by its faults, or by space_manage().
@@ -425,7 +493,7 @@ static int suspect_check(struct space *sp, struct urange range)
 		if (!r) {
 			r = region_add(&keep, page);
 		} else if (r == -ENOENT) {
-			event_forget(sp, page);
+			suspect_gone(sp, addr);
 			r = 0;
 		}
 	}
@@ -456,6 +524,8 @@ int event_settle(struct space *sp)
 		if (!r)
 			r = region_remove(&sp->suspects, range);
 	}
+	if (!r)
+		sp->n_doubts = 0;
 	while (!r && sp->n_held) { /* what it waits for was our mistake */
 		r = event_held(sp, true);
 		ASSERT(!r); /* as in drain() */

@@ -36,6 +36,7 @@
 #define SPACE_N_STREAMS 8u
 #define SPACE_MAX_HELD 64u
 #define SPACE_MAX_LEFT 128u
+#define SPACE_MAX_DOUBTS 16u
 #define GROUP_MAX_LOADS 64u /* loads from the file under way at once */
 #define GROUP_MAX_EARLY 4u  /* of these: read ahead of their stream */
 
@@ -97,6 +98,12 @@ struct waiting_fault {
 	uint32_t tid;
 	enum wait_why why;
 	bool write;
+};
+
+/* Pages of [range): either still there, or moved to .to. See event_remap(). */
+struct doubt {
+	struct urange range;
+	uint64_t to;
 };
 
 /* What the owner of a group does for its spaces. Called by the owner thread only. */
@@ -297,6 +304,8 @@ struct space {
 	struct region_set own_moves; /* while .born_of: what its own events took away or brought */
 	struct region_set arrived;   /* targets of REMAPs, until nothing is on its way any more */
 	struct region_set suspects;  /* unmapped by an event that may be older than what is there */
+	struct doubt doubts[SPACE_MAX_DOUBTS]; /* of suspects: where else their pages may be */
+	uint32_t n_doubts;
 
 	bool populating; /* a POPULATE command is in flight; the gate is open */
 	uint64_t seq;	 /* of the last command */

@@ -333,6 +333,27 @@ static void r2_remap_overtakes_remap(void)
 	rig_free(r);
 }
 
+/* What comes home becomes one with what stayed there, and both are moved on before anybody asks. */
+static void r2_remap_of_what_came_home(void)
+{
+	const struct fk_mremap away = { rig_range(8, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	const struct fk_mremap home = { { RIG_SPARE, RIG_SPARE + 8 }, rig_range(8, 8), false };
+	const struct fk_mremap all = { rig_range(0, 32), { RIG_SPARE, RIG_SPARE + 32 }, false };
+	const struct fk_mremap *calls[] = { &away, &home, &all };
+	struct rig *r = rig_new();
+	uint32_t k;
+
+	rig_evict(r, 32);
+	for (k = 0; k < 3; k++) {
+		program_mremap(r->t[1], calls[k]);
+		while (!rig_run(r->t[1]))
+			owner_service(&r->s.owner, r->sp);
+	}
+	for (k = 0; k < 32; k++)
+		rig_touch(r, r->t[0], RIG_SPARE + k, false);
+	rig_free(r);
+}
+
 /* As before, to where a mapping had grown that the table knows by its old size. */
 static void r2_remap_overtakes_remap_of_grown(void)
 {
@@ -372,5 +393,6 @@ const struct rule rules_layout[] = {
 	{ "r2_unmap_of_mremap_comes_after_another", r2_unmap_of_mremap_comes_after_another },
 	{ "r2_remap_overtakes_remap", r2_remap_overtakes_remap },
 	{ "r2_remap_overtakes_remap_of_grown", r2_remap_overtakes_remap_of_grown },
+	{ "r2_remap_of_what_came_home", r2_remap_of_what_came_home },
 	{ NULL, NULL },
 };

@@ -5,6 +5,7 @@
  *     odd-memory all MIB        mlockall() of everything, and what comes later: the limit cannot be held
  *     odd-memory current MIB    a little is locked; what comes later is not
  *     odd-memory exec MIB       executable pages between ordinary and read-only ones
+ *     odd-memory moved MIB      a part moves away, comes home, and moves on with all the rest at once
  *
  * Prints a digest of what it reads back.
  */
@@ -114,16 +115,56 @@ static void executable(size_t mib)
 	free(blocks);
 }
 
+static void move(uint64_t *from, size_t n_pages, uint64_t *to)
+{
+	if (mremap(from, n_pages * PAGE, n_pages * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to)
+		return;
+	perror("odd-memory: mremap");
+	exit(1);
+}
+
+static uint64_t *room_map(size_t n_pages)
+{
+	void *room = mmap(NULL, n_pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (room != MAP_FAILED)
+		return room;
+	perror("odd-memory: mmap");
+	exit(1);
+}
+
+static void moved(size_t mib)
+{
+	uint64_t *part, *room, *whole;
+	struct block b;
+	size_t i;
+
+	for (i = 0; i < 4; i++) {
+		b = block_make(mib, i);
+		room = room_map(b.n_pages);
+		whole = room_map(b.n_pages);
+		part = b.words + b.n_pages / 4 * (PAGE / sizeof(uint64_t));
+		move(part, b.n_pages / 4, room);
+		move(room, b.n_pages / 4, part);
+		move(b.words, b.n_pages, whole);
+		b.words = whole;
+		printf("moved %llx\n", (unsigned long long)block_verify(&b));
+		munmap(whole, b.n_pages * PAGE);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	size_t mib = argc == 3 ? (size_t)atol(argv[2]) : 0;
 
 	if (!mib) {
-		fprintf(stderr, "usage: odd-memory all|current|exec MIB\n");
+		fprintf(stderr, "usage: odd-memory all|current|exec|moved MIB\n");
 		return 2;
 	}
 	if (!strcmp(argv[1], "exec"))
 		executable(mib);
+	else if (!strcmp(argv[1], "moved"))
+		moved(mib);
 	else
 		locked(!strcmp(argv[1], "all"), mib);
 	return 0;

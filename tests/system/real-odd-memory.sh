@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# real-odd-memory - locked pages under a limit are let in, and that is said; what is not locked, and what is
-# executable, goes on leaving
+# real-odd-memory - locked pages under a limit are let in, and that is said; what is not locked, what is
+# executable, and what was moved about, goes on leaving
 . "$(dirname "$0")/lib.sh"
 [ -x "$test_bin/odd-memory" ] || skip "$test_bin/odd-memory is not built"
 
 mib=$(short_or_full 64 256)
-for what in all current exec; do
+for what in all current exec moved; do
 	"$test_bin/odd-memory" $what "$mib" >"$work/plain" || skip "mlockall() is refused"
 	[ "$uswap" != plain ] || continue
 	# a program that waits for room which cannot come waits for ever
@@ -21,6 +21,6 @@ for what in all current exec; do
 	[ "$evicted" -gt $((mib * 128)) ] || fail "$what: only $evicted pages were evicted"
 done
 grep -q 'uswap: the limit' "$work/err.all" || fail "nothing says that the limit was exceeded"
-for what in current exec; do
+for what in current exec moved; do
 	! grep -q 'cannot be held' "$work/err.$what" || fail "the limit was not held: $(cat "$work/err.$what")"
 done
