@@ -180,6 +180,11 @@ static int doubt_note(struct space *sp, struct urange range, uint64_t to)
 	return region_add(&sp->suspects, range);
 }
 
+int event_doubt(struct space *sp, const struct mem_event *ev)
+{
+	return doubt_note(sp, (struct urange){ ev->addr, ev->addr + ev->len }, ev->to);
+}
+
 int event_remap(struct space *sp, const struct mem_event *ev)
 {
 	struct urange from = { ev->addr, ev->addr + ev->len };

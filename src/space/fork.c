@@ -82,6 +82,16 @@ static int fork_flags(struct space *sp, struct space *child)
 	return r;
 }
 
+/* Whose events from before its birth may still come; NULL: nobody's. */
+static void born_of_set(struct space *child, struct space *sp)
+{
+	child->born_of = sp;
+	if (sp)
+		sp->n_young++;
+	else
+		region_set_deinit(&child->own_moves);
+}
+
 int fork_apply(struct space *sp, struct mem *child_mem)
 {
 	struct space_group *g = sp->group;
@@ -105,8 +115,9 @@ int fork_apply(struct space *sp, struct mem *child_mem)
 		r = fork_flags(sp, child);
 	if (r)
 		return err_trace(r); /* the caller stops: as above */
-	child->born_of = sp;
-	sp->n_young++;
+	if (sp->born_of && region_copy(&child->own_moves, &sp->own_moves))
+		return err_origin(-ENOMEM);
+	born_of_set(child, sp);
 	g->host->forked(g->user, sp, child);
 	return 0;
 }
@@ -124,16 +135,26 @@ int fork_note_own(struct space *sp, uint64_t start, uint64_t end)
 	return sp->born_of ? region_add(&sp->own_moves, (struct urange){ start, end }) : 0;
 }
 
-/* A move that our parent tells of only now was made before we were born if we have it, too. */
+/*
+ * A move that our parent, or its own, tells of only now was made before we were born if we have it, too. If
+ * our mappings cannot be asked now, they are when they can be.
+ */
 static int child_follow(struct space *child, const struct mem_event *ev)
 {
+	int r;
+
 	if (overlaps(&child->own_moves, ev->addr, ev->len) ||
 	    overlaps(&child->own_moves, ev->to, ev->len))
 		return 0;
-	if (child->mem->ops->is_registered(child->mem, ev->addr, PAGE_BYTES) != -ENOENT ||
-	    child->mem->ops->is_registered(child->mem, ev->to, PAGE_BYTES))
+	r = child->mem->ops->is_registered(child->mem, ev->addr, PAGE_BYTES);
+	if (r == -EAGAIN)
+		return event_doubt(child, ev);
+	if (r != -ENOENT)
 		return 0;
-	return event_remap(child, ev);
+	r = child->mem->ops->is_registered(child->mem, ev->to, PAGE_BYTES);
+	if (r == -EAGAIN)
+		return event_doubt(child, ev);
+	return r ? 0 : event_remap(child, ev);
 }
 
 int fork_follow(struct space *sp, const struct mem_event *ev)
@@ -144,21 +165,33 @@ int fork_follow(struct space *sp, const struct mem_event *ev)
 	if (!sp->n_young)
 		return 0;
 	list_for_each(child, &sp->group->spaces, link)
-		if (!r && child->born_of == sp)
+		if (!r && child->born_of == sp) {
 			r = child_follow(child, ev);
+			if (!r)
+				r = fork_follow(child, ev);
+		}
 	return r;
+}
+
+void fork_space_end(struct space *sp)
+{
+	struct space *child;
+
+	list_for_each(child, &sp->group->spaces, link)
+		if (child->born_of == sp)
+			born_of_set(child, sp->born_of);
+	sp->n_young = 0;
 }
 
 void fork_settled(struct space *sp)
 {
 	struct space *child;
 
-	if (!sp->n_young)
+	/* what our own parent has not told yet concerns our children as well */
+	if (!sp->n_young || sp->born_of)
 		return;
 	sp->n_young = 0;
 	list_for_each(child, &sp->group->spaces, link)
-		if (child->born_of == sp) {
-			child->born_of = NULL;
-			region_set_deinit(&child->own_moves);
-		}
+		if (child->born_of == sp)
+			born_of_set(child, NULL);
 }

@@ -10,6 +10,16 @@
 #include "base/cleanup.h"
 #include "space/space-impl.h"
 
+/*
+ * Is nothing mapped at @addr, where COPY gave @r? A fork copies the map of a parent whose other threads may
+ * have unmapped something without our having been told. While moves of theirs may still be told, it waits.
+ */
+static bool is_gone(struct space *sp, uint64_t addr, int r)
+{
+	return r == -ENOENT && !sp->born_of &&
+	       sp->mem->ops->is_registered(sp->mem, addr, PAGE_BYTES) == -ENOENT;
+}
+
 /* Load the evicted page at @addr. True: it is home, or was never out. */
 static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 {
@@ -44,7 +54,7 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 	r = sp->mem->ops->copy(sp->mem, addr, g->scratch, PAGE_BYTES, &done);
 	if (!done) {
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
-		if (r != -EEXIST)
+		if (r != -EEXIST && !is_gone(sp, addr, r))
 			return false;
 		swap_slot_unref(g->swap, page_take_slot(&sp->map, leaf, i)); /* stale (R5) */
 		sp->n_unknown++;

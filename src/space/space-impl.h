@@ -20,6 +20,8 @@ void space_page_left(struct space *sp, struct page_leaf *leaf, uint32_t i);
 /* event.c */
 int event_apply(struct space *sp, const struct mem_event *ev);
 int event_remap(struct space *sp, const struct mem_event *ev);
+/* Perhaps @ev, a REMAP, is about @sp as well: the kernel is asked as soon as it answers. */
+int event_doubt(struct space *sp, const struct mem_event *ev);
 /* Apply events that were held back; @force: the first one though its place is taken. */
 int event_held(struct space *sp, bool force);
 /*
@@ -115,7 +117,8 @@ int fork_follow(struct space *sp,
 		const struct mem_event *ev); /* REMAP: for the young children as well */
 /* Its own event has changed [start, end). Return: 0; -ENOMEM */
 int fork_note_own(struct space *sp, uint64_t start, uint64_t end);
-void fork_settled(struct space *sp); /* they need not follow any more */
+void fork_settled(struct space *sp);   /* they need not follow any more */
+void fork_space_end(struct space *sp); /* they follow its own parent, if it is young itself */
 
 /* detach.c */
 void evict_release(struct space *sp);	/* the victims are ordinary pages again, or gone */

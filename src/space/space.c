@@ -128,7 +128,7 @@ static void space_end(struct space *sp)
 	sp->gate = GATE_OPEN;
 	while (sp->n_held) /* a fork child among them lives on */
 		(void)event_held(sp, true);
-	fork_settled(sp);
+	fork_space_end(sp);
 	event_forget(sp, (struct urange){ 0, PAGE_MAP_END });
 	ASSERT(!sp->map.n_slots && !sp->map.n_present);
 	sp->dead = true;
