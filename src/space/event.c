@@ -454,11 +454,24 @@ int event_apply(struct space *sp, const struct mem_event *ev)
 	return r ? r : event_held(sp, false);
 }
 
+/* A REMAP that is held moves the page at @addr: it was there until then. */
+static bool is_moved_by_held(const struct space *sp, uint64_t addr)
+{
+	uint32_t i;
+
+	for (i = 0; i < sp->n_held; i++)
+		if (sp->held[i].type == MEM_EVENT_REMAP && addr >= sp->held[i].addr &&
+		    addr < source_end(&sp->held[i]))
+			return true;
+	return false;
+}
+
 /* The page at @addr is not there: it was moved on, if there is a doubt, or unmapped. */
-static void suspect_gone(struct space *sp, uint64_t addr)
+static int suspect_gone(struct space *sp, uint64_t addr)
 {
 	struct page_leaf *leaf = page_map_find(&sp->map, addr), *dst;
 	uint32_t i, at = page_in_leaf(addr);
+	int r = 0;
 
 	for (i = 0; i < sp->n_doubts; i++) {
 		const struct doubt *d = &sp->doubts[i];
@@ -468,12 +481,21 @@ static void suspect_gone(struct space *sp, uint64_t addr)
 		    leaf->state[at] & PAGE_PRESENT)
 			continue;
 		dst = page_map_get(&sp->map, to);
-		if (dst && !dst->slot[page_in_leaf(to)] && !dst->state[page_in_leaf(to)])
+		if (!dst || dst->slot[page_in_leaf(to)] || dst->state[page_in_leaf(to)])
+			break;
+		r = sp->mem->ops->is_registered(sp->mem, to, PAGE_BYTES);
+		if (!r)
+			r = region_add(&sp->regions, (struct urange){ to, to + PAGE_BYTES });
+		if (!r)
 			page_set_slot(&sp->map, dst, page_in_leaf(to),
 				      page_take_slot(&sp->map, leaf, at));
+		else if (r == -ENOENT) /* not there, either: unmapped */
+			r = 0;
 		break;
 	}
-	event_forget(sp, (struct urange){ addr, addr + PAGE_BYTES });
+	if (!r)
+		event_forget(sp, (struct urange){ addr, addr + PAGE_BYTES });
+	return r;
 }
 
 /*
@@ -495,11 +517,10 @@ static int suspect_check(struct space *sp, struct urange range)
 		if (!leaf || (!leaf->slot[i] && !(leaf->state[i] & PAGE_PRESENT)))
 			continue;
 		r = sp->mem->ops->is_registered(sp->mem, addr, PAGE_BYTES);
-		if (!r) {
+		if (!r || (r == -ENOENT && is_doubted(sp, page) && is_moved_by_held(sp, addr))) {
 			r = region_add(&keep, page);
 		} else if (r == -ENOENT) {
-			suspect_gone(sp, addr);
-			r = 0;
+			r = suspect_gone(sp, addr);
 		}
 	}
 	if (!r)

@@ -188,8 +188,8 @@ int gate_answer(struct space *sp, const struct uswap_msg_detached *msg)
 		r = sp->mem->ops->register_stage(sp->mem, sp->stage.start,
 						 sp->stage.end - sp->stage.start);
 		gate_emptied(sp, !msg->free_err);
-		if (r)
-			return -EPROTO; /* without a stage this agent is of no use */
+		if (r) /* without a stage this agent is of no use */
+			return r == -ESRCH ? SPACE_E_DEAD : -EPROTO;
 		sp->gate = GATE_OPEN;
 		return 0;
 	}
