@@ -12,7 +12,8 @@
  * they are used as indexes, and the entry decides.
  *
  * A retirement must not depend on footers: where one is damaged the trees are asked. What is left
- * then are records that do not open any more; their pages are lost, and stay so.
+ * then are records that do not open any more; their pages are lost, and stay so. They are asked as well for
+ * a segment that cannot be read at all: a clean copy there must not be taken for the page again.
  */
 #include <string.h>
 
@@ -102,6 +103,8 @@ static int move_pinned(struct clean *c, const struct segment_ref *ref)
 		kept_erase(c->s, area, idx);
 		return SWAP_E_GONE;
 	}
+	if (!c->bytes)
+		return SWAP_E_LOST;
 	/* The segment is not used again while it has a live record: its number stays. */
 	place = (struct seal_place){ .seq = segment_at(segs, c->segment)->seq, .index = ref->unit };
 	src = seal_open(&segs->seal, place, c->bytes + (size_t)ref->unit * RECORD_UNIT, where.len,
@@ -209,7 +212,8 @@ uint32_t swap_file_clean(struct swap *s, const struct swap_file_job *job, void *
 	c.target = is_retiring ? CLEAN_TO_POOL : CLEAN_TO_SEGMENT;
 	if (bytes)
 		refs = segment_footer_open(&s->segs, job->segment, bytes, &n);
-	if (bytes && !refs && is_retiring) {
+	if (!bytes ||
+	    (!refs && is_retiring)) { /* copies in what cannot be read are worse than none */
 		found = refs_by_trees(&c, &n);
 		refs = found;
 	}
@@ -218,7 +222,7 @@ uint32_t swap_file_clean(struct swap *s, const struct swap_file_job *job, void *
 	if (!bytes || !refs || c.is_damaged)
 		end = SEGMENT_UNCLEANABLE;
 	/* Once more would find the same, unless somebody was in the way. */
-	if (is_retiring && (!bytes || (c.is_damaged && !c.is_busy)))
+	if (is_retiring && c.is_damaged && !c.is_busy)
 		end = SEGMENT_STUCK;
 	segs_clean_end(&s->segs, job->segment, end);
 	return c.n_moved;

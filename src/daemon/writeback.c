@@ -27,7 +27,8 @@
 #define PAUSE_NS (2ULL * 1000 * 1000) /* between looks at a pool that stays above its mark */
 #define DAY_NS (86400ULL * 1000 * 1000 * 1000)
 #define FULL_AGAIN_NS (100ULL * 1000 * 1000)
-#define ROOM_PART 8u		       /* this part of the file is kept free of copies */
+#define ROOM_PART 8u		       /* this part of the file is kept free of copies, */
+#define ROOM_MIN_SEGMENTS 4u	       /* and this more */
 #define BURST_NS (50ULL * 1000 * 1000) /* of a rate that may be used at once */
 
 static enum swap_writeback_order order_of(enum uswap_policy_order order)
@@ -102,15 +103,16 @@ static void wrote(struct writeback *wb, uint64_t n_bytes)
 }
 
 /* Copies of pages that are in memory are the first to go when the file becomes full. */
-static void make_room(struct worker *w)
+static void make_room(struct worker *w, bool is_full)
 {
 	struct swap_file_stats st;
 	uint32_t wanted;
 
 	swap_file_stats_get(w->swap, &st);
-	wanted = st.n_segments / ROOM_PART;
-	store_relaxed(&w->writeback.low_room, st.n_free < wanted);
-	if (st.n_free < wanted)
+	wanted = st.n_segments / ROOM_PART + ROOM_MIN_SEGMENTS;
+	is_full |= st.n_free < wanted;
+	store_relaxed(&w->writeback.low_room, is_full);
+	if (is_full)
 		(void)swap_file_drop_kept(w->group.app, 2ULL * BATCH_PAGES * PAGE_BYTES);
 }
 
@@ -128,7 +130,7 @@ static uint64_t sweep(struct worker *w)
 	while (after > low && !load_relaxed(&wb->stop_now)) {
 		if (!may_write(w, clock_now_ns()))
 			return PAUSE_NS;
-		make_room(w);
+		make_room(w, load_relaxed(&wb->full));
 		before = after;
 		r = swap_writeback(w->group.app, order_of(load_relaxed(&wb->order)), BATCH_PAGES,
 				   &n);
@@ -270,7 +272,7 @@ bool writeback_wants_copies(const struct worker *w, uint64_t pool_used_bytes)
 {
 	const struct writeback *wb = &w->writeback;
 
-	return wb->runs && !w->backing.retiring &&
+	return wb->runs && !w->backing.retiring && !load_relaxed(&w->backing.broken) &&
 	       !load_relaxed(&wb->low_room) && /* relaxed: a hint */
 	       pool_used_bytes >= load_relaxed(&wb->low_bytes);
 }

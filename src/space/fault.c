@@ -127,6 +127,8 @@ static int fault_zero(struct space *sp, const struct waiting_fault *f)
 	bool copies;
 	int r;
 
+	if (!room_for(g, 1))
+		load_early_drop(g);
 	if (!room_for(g, 1)) {
 		g->stats.n_delayed++;
 		fault_wait_for(sp, f, WAIT_ROOM);

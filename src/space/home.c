@@ -11,10 +11,10 @@
 #include "space/space-impl.h"
 
 /*
- * Is nothing mapped at @addr, where COPY gave @r? A fork copies the map of a parent whose other threads may
- * have unmapped something without our having been told. While moves of theirs may still be told, it waits.
+ * A fork copies the map of a parent whose other threads may have unmapped something without our having been
+ * told. While moves of theirs may still be told, it waits.
  */
-static bool is_gone(struct space *sp, uint64_t addr, int r)
+bool home_is_gone(struct space *sp, uint64_t addr, int r)
 {
 	return r == -ENOENT && !sp->born_of &&
 	       sp->mem->ops->is_registered(sp->mem, addr, PAGE_BYTES) == -ENOENT;
@@ -32,7 +32,10 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 
 	if (!id.v || leaf->state[i] & PAGE_PRESENT)
 		return true;
-	if (leaf->state[i] & PAGE_DETACH || swap_try_pin(g->swap, id, SWAP_PIN_LOAD))
+	if (leaf->state[i] & PAGE_DETACH)
+		return false;
+	load_early_give_way(g, id);
+	if (swap_try_pin(g->swap, id, SWAP_PIN_LOAD))
 		return false;
 	if (g->host->read && swap_file_needs_read(g->swap, id, &extent)) {
 		load_file_home(sp, addr);
@@ -54,7 +57,7 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 	r = sp->mem->ops->copy(sp->mem, addr, g->scratch, PAGE_BYTES, &done);
 	if (!done) {
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
-		if (r != -EEXIST && !is_gone(sp, addr, r))
+		if (r != -EEXIST && !home_is_gone(sp, addr, r))
 			return false;
 		swap_slot_unref(g->swap, page_take_slot(&sp->map, leaf, i)); /* stale (R5) */
 		sp->n_unknown++;
@@ -65,6 +68,11 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 	space_page_arrived(sp, leaf, i, 1, 0);
 	g->room_pages--;
 	return true;
+}
+
+static void kept_drop(struct space *sp, struct page_leaf *leaf, uint32_t i)
+{
+	swap_slot_unref(sp->group->swap, page_take_slot(&sp->map, leaf, i));
 }
 
 uint64_t space_bring_home(struct space *sp, struct urange range, uint32_t n_max)
@@ -83,8 +91,14 @@ uint64_t space_bring_home(struct space *sp, struct urange range, uint32_t n_max)
 		for (; leaf->n_slots && a < end; a += PAGE_BYTES) {
 			uint32_t i = page_in_leaf(a);
 
-			if (!leaf->slot[i] || leaf->state[i] & PAGE_PRESENT)
+			if (!leaf->slot[i])
 				continue;
+			if (leaf->state[i] & PAGE_PRESENT) {
+				/* a kept copy is of no use any more, unless its page is just leaving */
+				if (sp->homing && n_max && !(leaf->state[i] & PAGE_DETACH))
+					kept_drop(sp, leaf, i);
+				continue;
+			}
 			if (!n_max) {
 				n_out++;
 				continue;
@@ -97,7 +111,6 @@ uint64_t space_bring_home(struct space *sp, struct urange range, uint32_t n_max)
 	return n_out;
 }
 
-/* Kept copies are of no use to a space that is not managed any more. */
 static void drop_all_kept(struct space *sp)
 {
 	uint64_t addr = 0;
@@ -107,7 +120,7 @@ static void drop_all_kept(struct space *sp)
 	for (; (leaf = page_map_next(&sp->map, &addr)); addr += LEAF_BYTES)
 		for (i = 0; leaf->n_slots && i < LEAF_PAGES; i++)
 			if (leaf->slot[i] && leaf->state[i] & PAGE_PRESENT)
-				swap_slot_unref(sp->group->swap, page_take_slot(&sp->map, leaf, i));
+				kept_drop(sp, leaf, i);
 }
 
 /*

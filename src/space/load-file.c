@@ -69,6 +69,7 @@ static struct file_load *load_new(struct space *sp, enum load_for why,
 	l->n_flying = 0;
 	l->n_room = 0;
 	l->ready = false;
+	l->waited = why == LOAD_FOR_FAULT;
 	for (k = 0; k < AHEAD_MAX_PAGES; k++)
 		l->read[k] = (struct page_read){ .load = l };
 	return l;
@@ -132,9 +133,29 @@ static uint32_t load_pin(struct space *sp, struct file_load *l, struct page_read
 		if (swap_file_needs_read(g->swap, id, &l->read[k].extent)) {
 			l->read[k].state = READ_FLYING;
 			ret_reads[n++] = &l->read[k];
+		} else if (l->why == LOAD_FOR_STREAM) {
+			page_drop(l, g, k); /* pinned by load_pin_rest(), when somebody waits */
 		}
 	}
 	return n;
+}
+
+/* A fault has joined the early load: what lies in memory goes with it. */
+static void load_pin_rest(struct space *sp, struct file_load *l)
+{
+	uint32_t k;
+
+	for (k = 0; k < l->plan.n; k++) {
+		uint64_t addr = ahead_addr(&l->plan, k);
+		struct page_leaf *leaf = page_map_find(&sp->map, addr);
+		uint32_t i = page_in_leaf(addr);
+		struct slot_id id = { leaf ? leaf->slot[i] : 0 };
+
+		if (!l->read[k].slot.v && id.v &&
+		    !(leaf->state[i] & (PAGE_PRESENT | PAGE_DETACH)) &&
+		    !swap_try_pin(sp->group->swap, id, SWAP_PIN_LOAD))
+			l->read[k].slot = id;
+	}
 }
 
 /* By place in the file: few, and mostly in order already. */
@@ -195,8 +216,10 @@ static bool load_start(struct file_load *l, struct space_group *g)
 	g->room_pages -= l->n_room;
 	g->n_loading += l->n_room;
 	ok = load_submit(l, g, reads, n);
-	if (!ok && l->why == LOAD_FOR_FAULT) /* it waits elsewhere; what is read comes home */
+	if (!ok && l->why == LOAD_FOR_FAULT) { /* it waits elsewhere; what is read comes home */
 		l->why = LOAD_FOR_NOBODY;
+		l->waited = false;
+	}
 	if (!l->n_flying)
 		load_end(l, g);
 	return ok;
@@ -212,11 +235,12 @@ static void early_drop(struct file_load *l, struct space_group *g)
 		load_end(l, g);
 }
 
-/* Somebody waits for what loads are made of. */
-static void early_drop_all(struct space_group *g)
+void load_early_drop(struct space_group *g)
 {
 	struct file_load *l, *tmp;
 
+	if (!g->n_early)
+		return;
 	list_for_each_safe(l, tmp, &g->loads, link)
 		if (l->why == LOAD_FOR_STREAM)
 			early_drop(l, g);
@@ -263,7 +287,7 @@ int load_file_begin(struct space *sp, const struct waiting_fault *f, const struc
 	if (!l || !load_start(l, g)) {
 		g->stats.n_file_waits++;
 		fault_wait_for(sp, f, WAIT_LOADS);
-		early_drop_all(g);
+		load_early_drop(g);
 		return 0;
 	}
 	load_early(sp, f->addr);
@@ -285,6 +309,7 @@ void load_file_home(struct space *sp, uint64_t addr)
 	l = load_new(sp, LOAD_FOR_NOBODY, &f, &plan);
 	if (!l) {
 		swap_load_end(g->swap, (struct slot_id){ leaf->slot[i] }, SWAP_LOAD_ABORT);
+		load_early_drop(g);
 		return;
 	}
 	(void)load_start(l, g);
@@ -328,6 +353,7 @@ static int load_fetch(struct space *sp, struct file_load *l, struct load_run *ru
 	int r;
 
 	run->n = 0;
+	run->waited = l->waited;
 	*ret_first = 0;
 	for (k = 0; k < l->plan.n; k++) {
 		bool is_fault = ahead_addr(&l->plan, k) == l->fault.addr;
@@ -412,7 +438,7 @@ static int load_land(struct space *sp, struct file_load *l)
 		return 0;
 	}
 	load_hand_over(l, g, first, run.n);
-	if (!r && l->why == LOAD_FOR_FAULT) {
+	if (!r && l->waited) {
 		g->stats.n_file_faults++;
 		g->stats.n_file_ahead += run.n - 1;
 	}
@@ -454,6 +480,14 @@ static struct file_load *early_find(struct space_group *g, struct slot_id id)
 	return NULL;
 }
 
+void load_early_give_way(struct space_group *g, struct slot_id id)
+{
+	struct file_load *l = early_find(g, id);
+
+	if (l)
+		early_drop(l, g);
+}
+
 /* Page @id at @addr is one of @l's plan. */
 static bool load_has(const struct file_load *l, uint64_t addr, struct slot_id id)
 {
@@ -480,6 +514,8 @@ bool load_file_join(struct space *sp, const struct waiting_fault *f, struct slot
 	}
 	l->why = LOAD_FOR_FAULT;
 	l->fault = *f;
+	l->waited = l->n_flying > 0;
+	load_pin_rest(sp, l);
 	g->n_early--;
 	g->stats.n_file_joined++;
 	readahead_joined(sp, f->addr, &l->plan);

@@ -168,7 +168,7 @@ static int load_refused(struct space *sp, const struct waiting_fault *f, const s
 }
 
 int load_finish(struct space *sp, const struct waiting_fault *f, const struct ahead *plan,
-		const struct load_run *run, bool from_file)
+		const struct load_run *run, bool may_repeat)
 {
 	struct space_group *g = sp->group;
 	bool answered = false;
@@ -176,7 +176,7 @@ int load_finish(struct space *sp, const struct waiting_fault *f, const struct ah
 	int r;
 
 	n_done = load_install(sp, plan, plan->stride != 1, &r);
-	if (!n_done && r == -EAGAIN && from_file)
+	if (!n_done && r == -EAGAIN && may_repeat)
 		return LOAD_E_AGAIN;
 	if (!n_done && !f && r != -EEXIST) /* the run crosses the end of a mapping */
 		n_done = load_install(sp, plan, true, &r);
@@ -190,7 +190,8 @@ int load_finish(struct space *sp, const struct waiting_fault *f, const struct ah
 		swap_load_end(g->swap, run->slot[k], SWAP_LOAD_ABORT);
 	g->room_pages -= n_done;
 	if (!f) {
-		if (r == -EEXIST)
+		if (n_done < plan->n &&
+		    (r == -EEXIST || home_is_gone(sp, ahead_addr(plan, n_done), r)))
 			load_stale(sp, ahead_addr(plan, n_done));
 		return r == -ESRCH ? SPACE_E_DEAD : 0;
 	}
@@ -200,7 +201,7 @@ int load_finish(struct space *sp, const struct waiting_fault *f, const struct ah
 	g->stats.n_ahead += n_done - 1;
 	g->stats.n_load_faults++;
 	g->stats.n_faults++;
-	latency_add(from_file ? &g->stats.file_latency : &g->stats.latency,
+	latency_add(run->waited ? &g->stats.file_latency : &g->stats.latency,
 		    space_now_ns(sp) - f->since_ns);
 	return 0;
 }
@@ -211,11 +212,13 @@ int load_begin(struct space *sp, const struct waiting_fault *f, struct slot_id i
 	struct waiting_fault again = *f;
 	struct ahead plan = { f->addr, 1, 1 };
 	struct swap_extent extent;
-	struct load_run run;
+	struct load_run run = { .waited = false };
 	int r;
 
 	if (load_file_join(sp, f, id, &r))
 		return r;
+	if (!room_for(g, 1))
+		load_early_drop(g);
 	if (!room_for(g, 1) && !sp->homing) {
 		g->stats.n_delayed++;
 		fault_wait_for(sp, f, WAIT_ROOM);

@@ -58,6 +58,7 @@ struct load_run {
 	struct slot_id slot[AHEAD_MAX_PAGES];
 	uint8_t level[AHEAD_MAX_PAGES];
 	uint32_t n;
+	bool waited; /* for the disk */
 };
 enum {
 	LOAD_E_AGAIN = 2, /* events are unread; nothing was changed */
@@ -66,15 +67,18 @@ enum {
 int load_begin(struct space *sp, const struct waiting_fault *f, struct slot_id id);
 /*
  * Install @run, the pages of @plan, and end the loads. @f NULL: nobody waits for them. Return: 0;
- * SPACE_E_DEAD; LOAD_E_AGAIN, only if @from_file: the pins stay with the caller.
+ * SPACE_E_DEAD; LOAD_E_AGAIN, only if @may_repeat: the pins stay with the caller.
  */
 int load_finish(struct space *sp, const struct waiting_fault *f, const struct ahead *plan,
-		const struct load_run *run, bool from_file);
+		const struct load_run *run, bool may_repeat);
 int load_poison(struct space *sp,
 		const struct waiting_fault *f); /* pre: the map has a slot there */
 
 uint8_t load_level(const struct space_group *g,
 		   const struct swap_use *use); /* of a page that came back */
+
+/* home.c */
+bool home_is_gone(struct space *sp, uint64_t addr, int r); /* nothing is where COPY gave @r */
 
 /* load-file.c */
 int load_file_init(struct space_group *g);
@@ -86,6 +90,9 @@ void load_file_deinit(struct space_group *g);
 int load_file_begin(struct space *sp, const struct waiting_fault *f, const struct ahead *plan);
 /* Begin to bring the page at @addr home, and those behind it. pre: its slot is pinned; consumed. */
 void load_file_home(struct space *sp, uint64_t addr);
+/* Early loads are given up: the one that has @id, or all, for what they hold. */
+void load_early_give_way(struct space_group *g, struct slot_id id);
+void load_early_drop(struct space_group *g);
 /*
  * If the page @id at f->addr was read ahead of its stream: @f gets it from there. False: it was not,
  * and if an early load keeps anybody else from @id, that load is given up.

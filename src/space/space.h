@@ -171,6 +171,7 @@ struct file_load {
 	 * waits for its fault, .since_ns: when it landed */
 	struct waiting_fault fault;
 	bool ready;
+	bool waited; /* the fault waits for the disk */
 	struct ahead plan;
 	uint32_t n_flying;
 	uint32_t n_room;			/* pages that have their room already */
