@@ -350,6 +350,31 @@ static void r8_fork_overtakes_remap(void)
 	rig_free(r);
 }
 
+/* And so has a fork of that fork, made before the REMAP was read. */
+static void r8_fork_of_fork_overtakes_remap(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap m = { rig_range(16, 8), rig_range(0, 8), false };
+	struct proc *child, *grandchild;
+
+	rig_evict(r, 32);
+	program_mremap(r->t[1], &m);
+	owner_service(&r->s.owner, r->sp);
+	child = fork_of(r, r->t[0]);
+	r->sp = child->space;
+	grandchild = fork_of(r, &child->thread[0]);
+	r->sp = r->p->space;
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	r->sp = grandchild->space;
+	rig_touch(r, &grandchild->thread[0], RIG_FIRST + 3, false);
+	r->sp = child->space;
+	rig_touch(r, &child->thread[0], RIG_FIRST + 3, false);
+	r->sp = r->p->space;
+	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
+	rig_free(r);
+}
+
 /*
  * Parent and child go on alike: each moves the same range to the same place. The parent's move, told of
  * after the child's, looks as if the child had been born with it.
@@ -469,6 +494,7 @@ const struct rule rules_page[] = {
 	{ "r8_snapshot", r8_snapshot },
 	{ "r8_fork_of_pages_on_their_way", r8_fork_of_pages_on_their_way },
 	{ "r8_fork_overtakes_remap", r8_fork_overtakes_remap },
+	{ "r8_fork_of_fork_overtakes_remap", r8_fork_of_fork_overtakes_remap },
 	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
 	{ "r8_unshare", r8_unshare },
