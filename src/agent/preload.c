@@ -18,7 +18,6 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 
 /* What the compiler's start files would define: they cost symbol lookups, and we are never unloaded. */
 __attribute__((visibility("hidden"))) void *__dso_handle;
@@ -91,12 +90,22 @@ static const char *env_find(char **env, const char *name)
 	return NULL;
 }
 
-/* Valgrind ends a program that makes any clone() but those of a thread or a fork. */
+/* Valgrind ends a program that makes any clone() but those of a thread or a fork. It preloads, too. */
 static bool is_under_valgrind(char **env)
 {
 	const char *preload = env_find(env, "LD_PRELOAD");
 
-	return preload && strstr(preload, "/vgpreload_");
+	for (; preload && *preload; preload++) {
+		const char *p = preload, *n = "/vgpreload_";
+
+		while (*n && *p == *n) {
+			p++;
+			n++;
+		}
+		if (!*n)
+			return true;
+	}
+	return false;
 }
 
 /* The dynamic linker passes what main() gets. */
