@@ -9,10 +9,12 @@
  * space_tick() when no thread can still be inside the call.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "space/space-impl.h"
 
 static void forget_page(struct space *sp, struct page_leaf *leaf, uint32_t i)
@@ -167,14 +169,32 @@ static bool left_taken(struct space *sp, struct urange range, int *ret_err)
 	return true;
 }
 
+/* Room for one more of @size bytes each in @array, which has @n. Return: 0; -ENOMEM. */
+static int array_reserve(void *array, uint32_t n, uint32_t *n_max, size_t size)
+{
+	uint32_t more = *n_max ? *n_max * 2 : 16;
+	void *grown;
+
+	if (n < *n_max)
+		return 0;
+	grown = realloc(*(void **)array, more * size);
+	if (!grown)
+		return err_origin(-ENOMEM);
+	*(void **)array = grown;
+	*n_max = more;
+	return 0;
+}
+
 /*
  * Did the pages of @range go to @to, or not? Nothing is served, and no event about either place is
  * applied, before the kernel has answered.
  */
 static int doubt_note(struct space *sp, struct urange range, uint64_t to)
 {
-	if (sp->n_doubts == SPACE_MAX_DOUBTS)
-		return 0; /* they stay */
+	int r = array_reserve(&sp->doubts, sp->n_doubts, &sp->n_doubts_max, sizeof(*sp->doubts));
+
+	if (r)
+		return r;
 	sp->doubts[sp->n_doubts++] = (struct doubt){ range, to };
 	sp->group->stats.n_held++;
 	return region_add(&sp->suspects, range);
@@ -219,7 +239,7 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 			r = doubt_note(sp, stay.ranges[i],
 				       to.start + (stay.ranges[i].start - from.start));
 	}
-	if (!r)
+	if (!r && !ev->in_order)
 		r = region_add(&sp->arrived, to);
 	/* whoever waits on an old address is woken by nothing else (R2) */
 	sp->mem->ops->wake(sp->mem, from.start, ev->len);
@@ -434,10 +454,24 @@ int event_held(struct space *sp, bool force)
 	return r;
 }
 
-int event_apply(struct space *sp, const struct mem_event *ev)
+/*
+ * A thread whose change comes before @ev's, and is told of after it, is inside of its call now. If there is
+ * but one thread, there is none.
+ */
+static bool is_in_order(struct space *sp, const struct mem_event *ev)
 {
+	uint32_t n = ev->type == MEM_EVENT_REMAP ? sp->mem->ops->n_threads(sp->mem) : 0;
+
+	return n && n <= (sp->agent ? 2 : 1);
+}
+
+int event_apply(struct space *sp, const struct mem_event *told)
+{
+	struct mem_event here = *told;
+	const struct mem_event *ev = &here;
 	int r = 0;
 
+	here.in_order = is_in_order(sp, told);
 	ASSERT(sp->gate != GATE_SHUT);
 	if (target_taken(sp, ev) && empties_target(sp, ev))
 		r = held_release_target(sp, ev);
@@ -446,6 +480,11 @@ int event_apply(struct space *sp, const struct mem_event *ev)
 	if (must_wait(sp, ev)) {
 		if (sp->n_held == SPACE_MAX_HELD)
 			r = event_held(sp, true);
+		if (!r)
+			r = array_reserve(&sp->held, sp->n_held, &sp->n_held_max,
+					  sizeof(*sp->held));
+		if (r)
+			return r;
 		sp->held[sp->n_held++] = *ev;
 		sp->group->stats.n_held++;
 		return r;
@@ -454,15 +493,21 @@ int event_apply(struct space *sp, const struct mem_event *ev)
 	return r ? r : event_held(sp, false);
 }
 
-/* A REMAP that is held moves the page at @addr: it was there until then. */
+/* The first held REMAP about the page at @addr moves it: it was there until then. */
 static bool is_moved_by_held(const struct space *sp, uint64_t addr)
 {
 	uint32_t i;
 
-	for (i = 0; i < sp->n_held; i++)
-		if (sp->held[i].type == MEM_EVENT_REMAP && addr >= sp->held[i].addr &&
-		    addr < source_end(&sp->held[i]))
+	for (i = 0; i < sp->n_held; i++) {
+		const struct mem_event *held = &sp->held[i];
+
+		if (held->type != MEM_EVENT_REMAP)
+			continue;
+		if (addr >= held->addr && addr < source_end(held))
 			return true;
+		if (addr >= held->to && addr < held->to + held->len)
+			return false; /* to where nothing was */
+	}
 	return false;
 }
 
@@ -483,7 +528,8 @@ static int suspect_gone(struct space *sp, uint64_t addr)
 		dst = page_map_get(&sp->map, to);
 		if (!dst || dst->slot[page_in_leaf(to)] || dst->state[page_in_leaf(to)])
 			break;
-		r = sp->mem->ops->is_registered(sp->mem, to, PAGE_BYTES);
+		r = is_moved_by_held(sp, to) ? 0
+					     : sp->mem->ops->is_registered(sp->mem, to, PAGE_BYTES);
 		if (!r)
 			r = region_add(&sp->regions, (struct urange){ to, to + PAGE_BYTES });
 		if (!r)
@@ -530,6 +576,23 @@ static int suspect_check(struct space *sp, struct urange range)
 	return r;
 }
 
+/* pre: no event is on its way. Return: 0; -EAGAIN: one is, after all; other errno */
+static int suspects_check(struct space *sp)
+{
+	int r = 0;
+
+	while (!r && sp->suspects.n) {
+		struct urange range = sp->suspects.ranges[sp->suspects.n - 1];
+
+		r = suspect_check(sp, range);
+		if (!r)
+			r = region_remove(&sp->suspects, range);
+	}
+	if (!r)
+		sp->n_doubts = 0;
+	return r;
+}
+
 int event_settle(struct space *sp)
 {
 	int r;
@@ -542,19 +605,11 @@ int event_settle(struct space *sp)
 	sp->n_left = 0; /* nothing is on its way any more */
 	region_set_deinit(&sp->arrived);
 	fork_settled(sp);
-	r = 0;
-	while (!r && sp->suspects.n) {
-		struct urange range = sp->suspects.ranges[sp->suspects.n - 1];
-
-		r = suspect_check(sp, range);
-		if (!r)
-			r = region_remove(&sp->suspects, range);
-	}
-	if (!r)
-		sp->n_doubts = 0;
+	r = suspects_check(sp);
 	while (!r && sp->n_held) { /* what it waits for was our mistake */
 		r = event_held(sp, true);
-		ASSERT(!r); /* as in drain() */
+		ASSERT(!r);		/* as in drain() */
+		r = suspects_check(sp); /* before what comes behind them */
 	}
 	return r;
 }

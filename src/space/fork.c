@@ -139,9 +139,13 @@ int fork_note_own(struct space *sp, uint64_t start, uint64_t end)
  * A move that our parent, or its own, tells of only now was made before we were born if we have it, too. If
  * our mappings cannot be asked now, they are when they can be.
  */
-static int child_follow(struct space *child, const struct mem_event *ev)
+static int child_follow(struct space *child, const struct mem_event *told)
 {
+	struct mem_event here = *told;
+	const struct mem_event *ev = &here;
 	int r;
+
+	here.in_order = false; /* among the child's own, nobody knows */
 
 	if (overlaps(&child->own_moves, ev->addr, ev->len) ||
 	    overlaps(&child->own_moves, ev->to, ev->len))

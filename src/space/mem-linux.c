@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * syscalls: ioctl (UFFDIO_*, PAGEMAP_SCAN) read pread64 openat sendmsg close
+ * syscalls: ioctl (UFFDIO_*, PAGEMAP_SCAN) read pread64 openat fstat sendmsg close
  */
 #include "space/mem-linux.h"
 
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -250,6 +251,16 @@ static struct mem *mem_free(struct mem *base)
 	return NULL;
 }
 
+static uint32_t mem_n_threads(struct mem *base)
+{
+	struct stat st;
+
+	/* a directory has a link for itself, its name, and each directory in it */
+	if (fstat(mem_linux_of(base)->task_fd, &st) || st.st_nlink < 2)
+		return 0;
+	return (uint32_t)st.st_nlink - 2;
+}
+
 static const struct mem_ops mem_linux_ops = {
 	.read_events = mem_read_events,
 	.copy = mem_copy,
@@ -264,6 +275,7 @@ static const struct mem_ops mem_linux_ops = {
 	.read_maps = mem_read_maps,
 	.read_mem = mem_read_mem,
 	.protected_ranges = mem_protected_ranges,
+	.n_threads = mem_n_threads,
 	.inside_zap = mem_inside_zap,
 	.alive = mem_alive,
 	.send = mem_send,

@@ -36,11 +36,12 @@ enum mem_event_type {
 
 struct mem_event {
 	enum mem_event_type type;
-	bool write;	   /* FAULT */
-	uint32_t tid;	   /* FAULT: faulting thread */
-	uint64_t addr;	   /* FAULT: page aligned; REMAP: from; REMOVE, UNMAP: start */
-	uint64_t to;	   /* REMAP: new address; REMOVE, UNMAP: end */
-	uint64_t len;	   /* REMAP */
+	bool write;    /* FAULT */
+	uint32_t tid;  /* FAULT: faulting thread */
+	uint64_t addr; /* FAULT: page aligned; REMAP: from; REMOVE, UNMAP: start */
+	uint64_t to;   /* REMAP: new address; REMOVE, UNMAP: end */
+	uint64_t len;  /* REMAP */
+	bool in_order; /* REMAP: no other thread's change can be told of after it; set by event_apply() */
 	struct mem *child; /* FORK: the child's memory, owned by the receiver */
 };
 
@@ -98,6 +99,8 @@ struct mem_ops {
 	 * stacks, the library's list of mutex pages. At most @n; -ENOSPC: there are more.
 	 */
 	int (*protected_ranges)(struct mem *m, struct urange *ranges, uint32_t n, uint32_t *ret_n);
+	/* Threads of the process, the agent among them; 0: not known. */
+	uint32_t (*n_threads)(struct mem *m);
 	/* True if a thread is inside madvise() or something else that may still empty pages. */
 	bool (*inside_zap)(struct mem *m);
 	/* 0 while the address space exists; -ESRCH. */

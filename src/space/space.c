@@ -150,6 +150,8 @@ struct space *space_free(struct space *sp)
 	region_set_deinit(&sp->suspects);
 	region_set_deinit(&sp->own_moves);
 	region_set_deinit(&sp->arrived);
+	free(sp->held);
+	free(sp->doubts);
 	sp->mem->ops->free(sp->mem);
 	free(sp->waiting);
 	free(sp);

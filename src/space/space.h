@@ -34,9 +34,8 @@
 #define SPACE_MAX_WAITING 1024u
 #define SPACE_MAX_PROTECTED 512u
 #define SPACE_N_STREAMS 8u
-#define SPACE_MAX_HELD 64u
+#define SPACE_MAX_HELD 4096u
 #define SPACE_MAX_LEFT 128u
-#define SPACE_MAX_DOUBTS 16u
 #define GROUP_MAX_LOADS 64u /* loads from the file under way at once */
 #define GROUP_MAX_EARLY 4u  /* of these: read ahead of their stream */
 
@@ -295,8 +294,8 @@ struct space {
 
 	enum gate gate;
 	/* Layout events that came before one that happened earlier: see event.c */
-	struct mem_event held[SPACE_MAX_HELD];
-	uint32_t n_held;
+	struct mem_event *held; /* SPACE_MAX_HELD at most */
+	uint32_t n_held, n_held_max;
 	struct urange left[SPACE_MAX_LEFT]; /* moved away, their UNMAP is still to come */
 	uint32_t n_left;
 	struct space
@@ -305,8 +304,8 @@ struct space {
 	struct region_set own_moves; /* while .born_of: what its own events took away or brought */
 	struct region_set arrived;   /* targets of REMAPs, until nothing is on its way any more */
 	struct region_set suspects;  /* unmapped by an event that may be older than what is there */
-	struct doubt doubts[SPACE_MAX_DOUBTS]; /* of suspects: where else their pages may be */
-	uint32_t n_doubts;
+	struct doubt *doubts;	     /* of suspects: where else their pages may be */
+	uint32_t n_doubts, n_doubts_max;
 
 	bool populating; /* a POPULATE command is in flight; the gate is open */
 	uint64_t seq;	 /* of the last command */

@@ -190,6 +190,11 @@ static int op_protected_ranges(struct mem *m, struct urange *ranges, uint32_t n,
 	return 0;
 }
 
+static uint32_t op_n_threads(struct mem *m)
+{
+	return 0;
+}
+
 static bool op_inside_zap(struct mem *m)
 {
 	return false;
@@ -238,6 +243,7 @@ static const struct mem_ops client_ops = {
 	.read_maps = op_read_maps,
 	.read_mem = op_read_mem,
 	.protected_ranges = op_protected_ranges,
+	.n_threads = op_n_threads,
 	.inside_zap = op_inside_zap,
 	.alive = op_alive,
 	.send = op_send,

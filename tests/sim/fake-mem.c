@@ -52,7 +52,8 @@ static void take_event(struct fake_mem *m, struct mem_event *ev)
 	memmove(u->events, u->events + 1, --u->n_events * sizeof(struct fk_task *));
 	*ev = t->event[t->at_event];
 	if (ev->type == MEM_EVENT_FORK)
-		ev->child = &fake_mem_new(t->child[t->at_event]->main, m->inside_zap)->base;
+		ev->child = &fake_mem_new(t->child[t->at_event]->main, m->inside_zap, m->n_threads)
+				     ->base;
 	t->state = TASK_EVENT_READ;
 	fk_trace(m->fk, "  mm %p read event %d: %d..%d len %d", (void *)u->mm, ev->type,
 		 (int)fk_page_nr(ev->addr), (int)fk_page_nr(ev->to), (int)(ev->len / PAGE_BYTES));
@@ -370,6 +371,17 @@ static int op_protected_ranges(struct mem *base, struct urange *ranges, uint32_t
 	return 0;
 }
 
+/* As long as nobody has its pid, nobody knows. */
+static uint32_t op_n_threads(struct mem *base)
+{
+	struct fake_mem *m = fake_mem_of(base);
+
+	enter(m);
+	if (fails(m) || !m->agent || !m->uffd->mm)
+		return 0;
+	return m->n_threads(m->uffd->mm) + (m->agent->state != AGENT_NONE);
+}
+
 static bool op_inside_zap(struct mem *base)
 {
 	struct fake_mem *m = fake_mem_of(base);
@@ -414,13 +426,15 @@ static const struct mem_ops fake_ops = {
 	.read_maps = op_read_maps,
 	.read_mem = op_read_mem,
 	.protected_ranges = op_protected_ranges,
+	.n_threads = op_n_threads,
 	.inside_zap = op_inside_zap,
 	.alive = op_alive,
 	.send = op_send,
 	.free = op_free,
 };
 
-struct fake_mem *fake_mem_new(struct fk_uffd *u, bool (*inside_zap)(struct fk_mm *mm))
+struct fake_mem *fake_mem_new(struct fk_uffd *u, bool (*inside_zap)(struct fk_mm *mm),
+			      uint32_t (*n_threads)(struct fk_mm *mm))
 {
 	struct fake_mem *m = calloc(1, sizeof(*m));
 
@@ -429,6 +443,7 @@ struct fake_mem *fake_mem_new(struct fk_uffd *u, bool (*inside_zap)(struct fk_mm
 	m->fk = u->mm->fk;
 	m->uffd = u;
 	m->inside_zap = inside_zap;
+	m->n_threads = n_threads;
 	u->n_refs++;
 	return m;
 }

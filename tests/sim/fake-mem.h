@@ -60,9 +60,11 @@ struct fake_mem {
 	uint32_t n_protected;
 	bool read_fails; /* the program took away what was moved */
 	bool (*inside_zap)(struct fk_mm *mm);
+	uint32_t (*n_threads)(struct fk_mm *mm);
 };
 
-struct fake_mem *fake_mem_new(struct fk_uffd *u, bool (*inside_zap)(struct fk_mm *mm));
+struct fake_mem *fake_mem_new(struct fk_uffd *u, bool (*inside_zap)(struct fk_mm *mm),
+			      uint32_t (*n_threads)(struct fk_mm *mm));
 static inline struct fake_mem *fake_mem_of(struct mem *m)
 {
 	return (struct fake_mem *)(void *)m;

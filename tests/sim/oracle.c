@@ -23,6 +23,16 @@ bool proc_zap_pending(const struct proc *p, uint32_t page)
 	return false;
 }
 
+uint32_t proc_n_threads(struct fk_mm *mm)
+{
+	const struct proc *p = mm->user;
+	uint32_t k, n = 0;
+
+	for (k = 0; k < MAX_THREADS; k++)
+		n += p->thread[k].exists;
+	return n;
+}
+
 bool proc_is_zapping(struct fk_mm *mm)
 {
 	const struct proc *p = mm->user;

@@ -145,7 +145,8 @@ bool owner_attach(struct owner *o, struct proc *p)
 	if (!fake_agent_start(&p->agent, p->mm, &hello))
 		return false;
 	if (!p->space) {
-		m = fake_mem_new(p->mm->main ? p->mm->main : fk_uffd_new(p->mm), proc_is_zapping);
+		m = fake_mem_new(p->mm->main ? p->mm->main : fk_uffd_new(p->mm), proc_is_zapping,
+				 proc_n_threads);
 		ASSERT(!space_new(&p->space, &o->group, &m->base));
 		p->space->user = p;
 	}

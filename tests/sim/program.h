@@ -111,6 +111,7 @@ struct proc *proc_start(struct world *w, uint32_t n_threads);
 void proc_exit(struct proc *p);
 void proc_forget(struct proc *p);	/* DEAD, and the owner knows */
 bool proc_is_zapping(struct fk_mm *mm); /* a thread is inside madvise() */
+uint32_t proc_n_threads(struct fk_mm *mm);
 bool proc_zap_pending(const struct proc *p, uint32_t page);
 
 /* One step of @t. @may_begin: it may start another operation. Return: false: nothing to do. */

@@ -5,7 +5,7 @@
  *     odd-memory all MIB        mlockall() of everything, and what comes later: the limit cannot be held
  *     odd-memory current MIB    a little is locked; what comes later is not
  *     odd-memory exec MIB       executable pages between ordinary and read-only ones
- *     odd-memory moved MIB      a part moves away, comes home, and moves on with all the rest at once
+ *     odd-memory moved MIB      parts move away, come home, and move on with all the rest, many times in a row
  *
  * Prints a digest of what it reads back.
  */
@@ -135,21 +135,27 @@ static uint64_t *room_map(size_t n_pages)
 
 static void moved(size_t mib)
 {
-	uint64_t *part, *room, *whole;
+	uint64_t *part, *room, *other, *was;
 	struct block b;
-	size_t i;
+	size_t i, k, n;
 
 	for (i = 0; i < 4; i++) {
 		b = block_make(mib, i);
 		room = room_map(b.n_pages);
-		whole = room_map(b.n_pages);
-		part = b.words + b.n_pages / 4 * (PAGE / sizeof(uint64_t));
-		move(part, b.n_pages / 4, room);
-		move(room, b.n_pages / 4, part);
-		move(b.words, b.n_pages, whole);
-		b.words = whole;
+		other = room_map(b.n_pages);
+		for (k = 0; k < 1 + 20 * i; k++) {
+			n = b.n_pages / (2 + k % 5);
+			part = b.words + b.n_pages / (3 + k % 7) * (PAGE / sizeof(uint64_t));
+			move(part, n, room);
+			move(room, n, part);
+			move(b.words, b.n_pages, other);
+			was = b.words;
+			b.words = other;
+			other = was;
+		}
 		printf("moved %llx\n", (unsigned long long)block_verify(&b));
-		munmap(whole, b.n_pages * PAGE);
+		munmap(b.words, b.n_pages * PAGE);
+		munmap(room, b.n_pages * PAGE);
 	}
 }
 
