@@ -74,18 +74,24 @@ long wrap_result(long r)
 	return r;
 }
 
+/* What comes after @prefix in @text; NULL: it does not begin with it. */
+static const char *after(const char *text, const char *prefix)
+{
+	while (*prefix && *text == *prefix) {
+		text++;
+		prefix++;
+	}
+	return *prefix ? NULL : text;
+}
+
 /* The value of variable @name in @env. */
 static const char *env_find(char **env, const char *name)
 {
 	for (; *env; env++) {
-		const char *p = *env, *n = name;
+		const char *rest = after(*env, name);
 
-		while (*n && *p == *n) {
-			p++;
-			n++;
-		}
-		if (!*n && *p == '=')
-			return p + 1;
+		if (rest && *rest == '=')
+			return rest + 1;
 	}
 	return NULL;
 }
@@ -95,16 +101,9 @@ static bool is_under_valgrind(char **env)
 {
 	const char *preload = env_find(env, "LD_PRELOAD");
 
-	for (; preload && *preload; preload++) {
-		const char *p = preload, *n = "/vgpreload_";
-
-		while (*n && *p == *n) {
-			p++;
-			n++;
-		}
-		if (!*n)
+	for (; preload && *preload; preload++)
+		if (after(preload, "/vgpreload_"))
 			return true;
-	}
 	return false;
 }
 

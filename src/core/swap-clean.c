@@ -212,8 +212,7 @@ uint32_t swap_file_clean(struct swap *s, const struct swap_file_job *job, void *
 	c.target = is_retiring ? CLEAN_TO_POOL : CLEAN_TO_SEGMENT;
 	if (bytes)
 		refs = segment_footer_open(&s->segs, job->segment, bytes, &n);
-	if (!bytes ||
-	    (!refs && is_retiring)) { /* copies in what cannot be read are worse than none */
+	if (!refs && (!bytes || is_retiring)) {
 		found = refs_by_trees(&c, &n);
 		refs = found;
 	}

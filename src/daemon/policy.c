@@ -10,6 +10,7 @@
  */
 #include "daemon/policy.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define SHARE_GOOD 0.78 /* at most, of the limit without metadata: ratio RATIO_GOOD or better */
@@ -41,12 +42,11 @@ static double pool_share(const struct uswap_policy_view *v, uint64_t room_bytes)
 	double most = share_max(v);
 	double least = most < SHARE_MIN ? most : SHARE_MIN;
 	double share = v->last_high_bytes ? (double)v->last_high_bytes / (double)room_bytes : most;
+	bool matters = pool_cost + file_cost >= COST_MIN_NS;
 
-	if (pool_cost + file_cost < COST_MIN_NS)
-		; /* nobody waits */
-	else if (pool_cost > file_cost * COST_FACTOR)
+	if (matters && pool_cost > file_cost * COST_FACTOR)
 		share -= SHARE_STEP;
-	else if (file_cost > pool_cost * COST_FACTOR)
+	else if (matters && file_cost > pool_cost * COST_FACTOR)
 		share += SHARE_STEP;
 	return share < least ? least : share > most ? most : share;
 }

@@ -27,9 +27,12 @@
 #define PAUSE_NS (2ULL * 1000 * 1000) /* between looks at a pool that stays above its mark */
 #define DAY_NS (86400ULL * 1000 * 1000 * 1000)
 #define FULL_AGAIN_NS (100ULL * 1000 * 1000)
-#define ROOM_PART 8u		       /* this part of the file is kept free of copies, */
-#define ROOM_MIN_SEGMENTS 4u	       /* and this more */
 #define BURST_NS (50ULL * 1000 * 1000) /* of a rate that may be used at once */
+
+enum {
+	ROOM_PART = 8,	       /* this part of the file is kept free of copies, */
+	ROOM_MIN_SEGMENTS = 4, /* and this more */
+};
 
 static enum swap_writeback_order order_of(enum uswap_policy_order order)
 {

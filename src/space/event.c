@@ -17,6 +17,11 @@
 #include "base/error.h"
 #include "space/space-impl.h"
 
+static bool overlap(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
+{
+	return a < b_end && b < a_end;
+}
+
 static void forget_page(struct space *sp, struct page_leaf *leaf, uint32_t i)
 {
 	struct slot_id id = page_take_slot(&sp->map, leaf, i);
@@ -253,7 +258,8 @@ static bool is_doubted(const struct space *sp, struct urange range)
 	uint32_t i;
 
 	for (i = 0; i < sp->n_doubts; i++)
-		if (sp->doubts[i].range.start < range.end && range.start < sp->doubts[i].range.end)
+		if (overlap(sp->doubts[i].range.start, sp->doubts[i].range.end, range.start,
+			    range.end))
 			return true;
 	return false;
 }
@@ -316,11 +322,6 @@ static bool target_taken(const struct space *sp, const struct mem_event *ev)
 {
 	return ev->type == MEM_EVENT_REMAP &&
 	       in_regions(sp, (struct urange){ ev->to, ev->to + ev->len });
-}
-
-static bool overlap(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
-{
-	return a < b_end && b < a_end;
 }
 
 static uint64_t source_end(const struct mem_event *ev)

@@ -118,6 +118,13 @@ bool room_for(const struct space_group *g, uint32_t n)
 	return g->limit_off || g->room_pages >= (int64_t)n;
 }
 
+bool room_for_fault(struct space_group *g)
+{
+	if (!room_for(g, 1))
+		load_early_drop(g);
+	return room_for(g, 1);
+}
+
 static int fault_zero(struct space *sp, const struct waiting_fault *f)
 {
 	struct space_group *g = sp->group;
@@ -127,9 +134,7 @@ static int fault_zero(struct space *sp, const struct waiting_fault *f)
 	bool copies;
 	int r;
 
-	if (!room_for(g, 1))
-		load_early_drop(g);
-	if (!room_for(g, 1)) {
+	if (!room_for_fault(g)) {
 		g->stats.n_delayed++;
 		fault_wait_for(sp, f, WAIT_ROOM);
 		return 0;

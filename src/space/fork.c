@@ -24,14 +24,6 @@
 #include "base/error.h"
 #include "space/space-impl.h"
 
-static void drop_kept(struct space *sp, struct page_leaf *leaf, uint32_t i)
-{
-	struct slot_id id = page_take_slot(&sp->map, leaf, i);
-
-	if (id.v)
-		swap_slot_unref(sp->group->swap, id);
-}
-
 static int fork_leaf(struct space *sp, struct space *child, struct page_leaf *leaf, uint64_t base)
 {
 	struct page_leaf *copy = page_map_get(&child->map, base);
@@ -43,7 +35,7 @@ static int fork_leaf(struct space *sp, struct space *child, struct page_leaf *le
 		struct slot_id id = { leaf->slot[i] };
 
 		if (leaf->state[i] & PAGE_PRESENT) {
-			drop_kept(sp, leaf, i);
+			space_drop_kept(sp, leaf, i);
 			space_page_arrived(child, copy, i, 0, page_level(leaf->state[i]));
 		} else if (id.v) {
 			swap_slot_ref(sp->group->swap, id);

@@ -70,11 +70,6 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 	return true;
 }
 
-static void kept_drop(struct space *sp, struct page_leaf *leaf, uint32_t i)
-{
-	swap_slot_unref(sp->group->swap, page_take_slot(&sp->map, leaf, i));
-}
-
 uint64_t space_bring_home(struct space *sp, struct urange range, uint32_t n_max)
 {
 	uint64_t addr = range.start;
@@ -96,7 +91,7 @@ uint64_t space_bring_home(struct space *sp, struct urange range, uint32_t n_max)
 			if (leaf->state[i] & PAGE_PRESENT) {
 				/* a kept copy is of no use any more, unless its page is just leaving */
 				if (sp->homing && n_max && !(leaf->state[i] & PAGE_DETACH))
-					kept_drop(sp, leaf, i);
+					space_drop_kept(sp, leaf, i);
 				continue;
 			}
 			if (!n_max) {
@@ -120,7 +115,7 @@ static void drop_all_kept(struct space *sp)
 	for (; (leaf = page_map_next(&sp->map, &addr)); addr += LEAF_BYTES)
 		for (i = 0; leaf->n_slots && i < LEAF_PAGES; i++)
 			if (leaf->slot[i] && leaf->state[i] & PAGE_PRESENT)
-				kept_drop(sp, leaf, i);
+				space_drop_kept(sp, leaf, i);
 }
 
 /*

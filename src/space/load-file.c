@@ -12,8 +12,8 @@
  * takes no memory for pages.
  *
  * A stream in full swing has its next window read while this one is decompressed and used. Such an
- * early load has its room and its pins like any other and waits for a fault; it is given up rather
- * than that anybody waits for what it holds.
+ * early load has its room, pins what is being read for it, and waits for a fault; it is given up
+ * rather than that anybody waits for what it holds.
  *
  * A space that ends leaves its loads to the group; a load that cannot be installed because events
  * are unread, or because the map waits for an answer of the kernel, is kept and tried again.

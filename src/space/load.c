@@ -54,6 +54,7 @@ static int load_collect(struct space *sp, struct ahead *plan, uint64_t faulting,
 	uint32_t k;
 
 	run->n = 0;
+	run->waited = false;
 	for (k = 0; k < plan->n; k++) {
 		uint64_t addr = ahead_addr(plan, k);
 		struct page_leaf *leaf = page_map_find(&sp->map, addr);
@@ -212,14 +213,12 @@ int load_begin(struct space *sp, const struct waiting_fault *f, struct slot_id i
 	struct waiting_fault again = *f;
 	struct ahead plan = { f->addr, 1, 1 };
 	struct swap_extent extent;
-	struct load_run run = { .waited = false };
+	struct load_run run;
 	int r;
 
 	if (load_file_join(sp, f, id, &r))
 		return r;
-	if (!room_for(g, 1))
-		load_early_drop(g);
-	if (!room_for(g, 1) && !sp->homing) {
+	if (!sp->homing && !room_for_fault(g)) {
 		g->stats.n_delayed++;
 		fault_wait_for(sp, f, WAIT_ROOM);
 		return 0;

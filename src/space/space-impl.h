@@ -17,6 +17,15 @@ void space_page_arrived(struct space *sp, struct page_leaf *leaf, uint32_t i, ui
 			uint8_t level);
 void space_page_left(struct space *sp, struct page_leaf *leaf, uint32_t i);
 
+/* The slot of a present page is a copy that was kept, or none: it is of no use any more. */
+static inline void space_drop_kept(struct space *sp, struct page_leaf *leaf, uint32_t i)
+{
+	struct slot_id id = page_take_slot(&sp->map, leaf, i);
+
+	if (id.v)
+		swap_slot_unref(sp->group->swap, id);
+}
+
 /* event.c */
 int event_apply(struct space *sp, const struct mem_event *ev);
 int event_remap(struct space *sp, const struct mem_event *ev);
@@ -47,6 +56,7 @@ int fault_refused(struct space *sp, const struct waiting_fault *f, int err);
  * program makes progress.
  */
 bool room_for(const struct space_group *g, uint32_t n);
+bool room_for_fault(struct space_group *g); /* for one page, if need be of the early loads' */
 
 static inline uint64_t ahead_addr(const struct ahead *plan, uint32_t k)
 {

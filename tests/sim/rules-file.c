@@ -164,13 +164,8 @@ static void r8_fork_under_read(void)
 	uint32_t k;
 
 	begin_read(r, r->t[0], 0);
-	program_fork(r->t[1]);
-	child = r->t[1]->child;
-	for (k = 0; !rig_run(r->t[1]); k++) {
-		ASSERT(k < 8);
-		rig_serve(r);
-	}
-	ASSERT(child && child->space);
+	child = rig_fork(r, r->t[1]);
+	ASSERT(child->space);
 	read_comes(r);
 	ASSERT(rig_run(r->t[0]));
 	rig_touch(r, r->t[0], RIG_FIRST, true);
@@ -276,16 +271,9 @@ static void early_is_given_up_in_time(void)
 static void early_gives_way_to_a_fault(void)
 {
 	struct rig *r = rig_walking();
+	struct proc *child = rig_fork(r, r->t[1]);
 	struct thread *of_child;
-	struct proc *child;
-	uint32_t k;
 
-	program_fork(r->t[1]);
-	child = r->t[1]->child;
-	for (k = 0; !rig_run(r->t[1]); k++) {
-		ASSERT(k < 8);
-		rig_serve(r);
-	}
 	of_child = &child->thread[0];
 	program_touch(of_child, RIG_FIRST + 6, true);
 	ASSERT(!rig_run(of_child));

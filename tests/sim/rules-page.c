@@ -267,18 +267,6 @@ static void r7_stolen_page_with_a_kept_copy(void)
 	rig_free(r);
 }
 
-static struct proc *fork_of(struct rig *r, struct thread *t)
-{
-	struct proc *child;
-
-	program_fork(t);
-	child = t->child;
-	ASSERT(child);
-	while (!rig_run(t))
-		rig_serve(r);
-	return child;
-}
-
 /* Each side has its own copy from the moment of the fork, whatever the other does. */
 static void r8_snapshot(void)
 {
@@ -287,7 +275,7 @@ static void r8_snapshot(void)
 
 	rig_evict(r, 16);
 	rig_touch(r, r->t[0], RIG_FIRST, false); /* evicted and loaded before the fork */
-	child = fork_of(r, r->t[0]);
+	child = rig_fork(r, r->t[0]);
 	program_madvise(r->t[1], rig_range(0, 8), true);
 	while (!rig_run(r->t[1]))
 		rig_serve(r);
@@ -340,7 +328,7 @@ static void r8_fork_overtakes_remap(void)
 	rig_evict(r, 32);
 	program_mremap(r->t[1], &m);
 	owner_service(&r->s.owner, r->sp);
-	child = fork_of(r, r->t[0]);
+	child = rig_fork(r, r->t[0]);
 	while (!rig_run(r->t[1]))
 		rig_serve(r);
 	r->sp = child->space;
@@ -360,9 +348,9 @@ static void r8_fork_of_fork_overtakes_remap(void)
 	rig_evict(r, 32);
 	program_mremap(r->t[1], &m);
 	owner_service(&r->s.owner, r->sp);
-	child = fork_of(r, r->t[0]);
+	child = rig_fork(r, r->t[0]);
 	r->sp = child->space;
-	grandchild = fork_of(r, &child->thread[0]);
+	grandchild = rig_fork(r, &child->thread[0]);
 	r->sp = r->p->space;
 	while (!rig_run(r->t[1]))
 		rig_serve(r);
@@ -387,7 +375,7 @@ static void r8_both_make_the_same_move(void)
 	uint32_t k;
 
 	rig_evict(r, 32);
-	child = fork_of(r, r->t[0]);
+	child = rig_fork(r, r->t[0]);
 	program_mremap(&child->thread[0], &m);
 	for (k = 0; !rig_run(&child->thread[0]); k++) {
 		ASSERT(k < 8);
@@ -414,7 +402,7 @@ static void r8_wipe_and_dont_fork(void)
 	program_set_flags(r->t[0], rig_range(0, 4), O_WIPE, true);
 	program_set_flags(r->t[0], rig_range(4, 4), O_NO_FORK, true);
 	rig_evict(r, 16);
-	child = fork_of(r, r->t[0]);
+	child = rig_fork(r, r->t[0]);
 	r->sp = child->space;
 	rig_touch(r, &child->thread[0], RIG_FIRST, false);
 	rig_touch(r, &child->thread[0], RIG_FIRST + 9, false);
@@ -429,7 +417,7 @@ static void r8_wipe_and_dont_fork(void)
 static void r8_unshare(void)
 {
 	struct rig *r = rig_new();
-	struct proc *child = fork_of(r, r->t[0]);
+	struct proc *child = rig_fork(r, r->t[0]);
 
 	rig_command(r, 8);
 	rig_agent(r);

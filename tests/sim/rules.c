@@ -85,6 +85,21 @@ bool rig_is_present(struct rig *r, uint32_t page)
 	return leaf && leaf->state[page_in_leaf(fk_addr(page))] & PAGE_PRESENT;
 }
 
+struct proc *rig_fork(struct rig *r, struct thread *t)
+{
+	struct proc *child;
+	uint32_t k;
+
+	program_fork(t);
+	child = t->child;
+	ASSERT(child);
+	for (k = 0; !rig_run(t); k++) {
+		ASSERT(k < 8);
+		rig_serve(r);
+	}
+	return child;
+}
+
 struct slot_id rig_pin(struct rig *r, uint32_t page)
 {
 	struct page_leaf *leaf = page_map_find(&r->sp->map, fk_addr(page));

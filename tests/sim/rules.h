@@ -29,7 +29,8 @@ void rig_free(struct rig *r); /* comes to rest, checks, ends everything */
 
 bool rig_run(struct thread *t); /* until idle (true) or asleep (false) */
 void rig_touch(struct rig *r, struct thread *t, uint32_t page, bool write); /* served to its end */
-void rig_agent(struct rig *r); /* the agent does all it can */
+struct proc *rig_fork(struct rig *r, struct thread *t); /* of r->sp, served to its end */
+void rig_agent(struct rig *r);				/* the agent does all it can */
 void rig_serve(struct rig *r); /* main is read, what waits is tried again */
 /* The command for the first @n pages that may leave. Post: sent, not received. */
 void rig_command(struct rig *r, uint32_t n);

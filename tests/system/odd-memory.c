@@ -5,7 +5,7 @@
  *     odd-memory all MIB        mlockall() of everything, and what comes later: the limit cannot be held
  *     odd-memory current MIB    a little is locked; what comes later is not
  *     odd-memory exec MIB       executable pages between ordinary and read-only ones
- *     odd-memory moved MIB      parts move away, come home, and move on with all the rest, many times in a row
+ *     odd-memory moved MIB      parts move away, come home, and move on with all the rest, again and again
  *
  * Prints a digest of what it reads back.
  */
