@@ -78,10 +78,12 @@ static int fork_flags(struct space *sp, struct space *child)
 static void born_of_set(struct space *child, struct space *sp)
 {
 	child->born_of = sp;
-	if (sp)
+	if (sp) {
 		sp->n_young++;
-	else
-		region_set_deinit(&child->own_moves);
+		return;
+	}
+	region_set_deinit(&child->own_moves);
+	region_set_deinit(&child->born_with);
 }
 
 int fork_apply(struct space *sp, struct mem *child_mem)
@@ -90,6 +92,7 @@ int fork_apply(struct space *sp, struct mem *child_mem)
 	struct space *child = NULL;
 	struct page_leaf *leaf;
 	uint64_t addr = 0;
+	uint32_t i;
 	int r;
 
 	ASSERT(sp->gate != GATE_SHUT);
@@ -107,8 +110,11 @@ int fork_apply(struct space *sp, struct mem *child_mem)
 		r = fork_flags(sp, child);
 	if (r)
 		return err_trace(r); /* the caller stops: as above */
-	if (sp->born_of && region_copy(&child->own_moves, &sp->own_moves))
-		return err_origin(-ENOMEM);
+	r = sp->born_of ? region_copy(&child->born_with, &sp->own_moves) : 0;
+	for (i = 0; !r && i < sp->born_with.n; i++)
+		r = region_add(&child->born_with, sp->born_with.ranges[i]);
+	if (r)
+		return err_trace(r);
 	born_of_set(child, sp);
 	g->host->forked(g->user, sp, child);
 	return 0;
@@ -119,6 +125,12 @@ static bool overlaps(const struct region_set *set, uint64_t start, uint64_t len)
 	uint32_t i = region_lookup(set, start);
 
 	return i < set->n && set->ranges[i].start < start + len;
+}
+
+/* @ev, a REMAP, is about something in @set. */
+static bool is_about(const struct mem_event *ev, const struct region_set *set)
+{
+	return overlaps(set, ev->addr, ev->len) || overlaps(set, ev->to, ev->len);
 }
 
 /* A young space's own event: what it touches was there when the space was born. */
@@ -139,8 +151,7 @@ static int child_follow(struct space *child, const struct mem_event *told)
 
 	here.in_order = false; /* among the child's own, nobody knows */
 
-	if (overlaps(&child->own_moves, ev->addr, ev->len) ||
-	    overlaps(&child->own_moves, ev->to, ev->len))
+	if (is_about(ev, &child->own_moves))
 		return 0;
 	r = child->mem->ops->is_registered(child->mem, ev->addr, PAGE_BYTES);
 	if (r == -EAGAIN)
@@ -153,20 +164,28 @@ static int child_follow(struct space *child, const struct mem_event *told)
 	return r ? 0 : event_remap(child, ev);
 }
 
-int fork_follow(struct space *sp, const struct mem_event *ev)
+/* @own: it is @sp's own event; else that of one that @sp was born of. */
+static int follow(struct space *sp, const struct mem_event *ev, bool own)
 {
 	struct space *child;
 	int r = 0;
 
 	if (!sp->n_young)
 		return 0;
-	list_for_each(child, &sp->group->spaces, link)
-		if (!r && child->born_of == sp) {
+	list_for_each(child, &sp->group->spaces, link) {
+		if (r || child->born_of != sp)
+			continue;
+		if (own || !is_about(ev, &child->born_with))
 			r = child_follow(child, ev);
-			if (!r)
-				r = fork_follow(child, ev);
-		}
+		if (!r)
+			r = follow(child, ev, false);
+	}
 	return r;
+}
+
+int fork_follow(struct space *sp, const struct mem_event *ev)
+{
+	return follow(sp, ev, true);
 }
 
 void fork_space_end(struct space *sp)

@@ -149,6 +149,7 @@ struct space *space_free(struct space *sp)
 	region_set_deinit(&sp->wiped);
 	region_set_deinit(&sp->suspects);
 	region_set_deinit(&sp->own_moves);
+	region_set_deinit(&sp->born_with);
 	region_set_deinit(&sp->arrived);
 	free(sp->held);
 	free(sp->doubts);

@@ -302,6 +302,7 @@ struct space {
 		*born_of; /* a fork of it, and not all of its events from before may have come */
 	uint32_t n_young; /* spaces that are born of this one */
 	struct region_set own_moves; /* while .born_of: what its own events took away or brought */
+	struct region_set born_with; /* the same of those it was born of, before that */
 	struct region_set arrived;   /* targets of REMAPs, until nothing is on its way any more */
 	struct region_set suspects;  /* unmapped by an event that may be older than what is there */
 	struct doubt *doubts;	     /* of suspects: where else their pages may be */

@@ -42,7 +42,7 @@ void world_fail(struct world *w, const char *what, const struct proc *p, uint32_
 
 /* ---- processes ------------------------------------------------------------------------------ */
 
-static void thread_start(struct proc *p)
+void proc_add_thread(struct proc *p)
 {
 	uint32_t k;
 
@@ -82,7 +82,7 @@ struct proc *proc_start(struct world *w, uint32_t n_threads)
 	p->mm->user = p;
 	p->state = PROC_ALIVE;
 	while (n_threads--)
-		thread_start(p);
+		proc_add_thread(p);
 	return p;
 }
 
@@ -174,9 +174,9 @@ static void fork_finish(struct thread *t)
 	t->op = OP_NONE;
 	t->child = NULL;
 	child->state = PROC_ALIVE;
-	thread_start(child);
+	proc_add_thread(child);
 	if (rng_below(&t->proc->world->rng, 2))
-		thread_start(child);
+		proc_add_thread(child);
 }
 
 void program_fork(struct thread *t)

@@ -108,6 +108,7 @@ void world_deinit(struct world *w);
 void world_fail(struct world *w, const char *what, const struct proc *p, uint32_t page);
 
 struct proc *proc_start(struct world *w, uint32_t n_threads);
+void proc_add_thread(struct proc *p); /* if it can have one more */
 void proc_exit(struct proc *p);
 void proc_forget(struct proc *p);	/* DEAD, and the owner knows */
 bool proc_is_zapping(struct fk_mm *mm); /* a thread is inside madvise() */

@@ -363,6 +363,33 @@ static void r8_fork_of_fork_overtakes_remap(void)
 	rig_free(r);
 }
 
+/* The same where the one that forks is a young fork itself: what it has announced is no move of its child. */
+static void r8_fork_of_young_overtakes_remap(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap m = { rig_range(16, 8), rig_range(0, 8), false };
+	struct proc *child, *grandchild;
+	struct thread *t;
+	uint32_t k;
+
+	rig_evict(r, 32);
+	child = rig_fork(r, r->t[0]);
+	r->sp = child->space;
+	t = &child->thread[0];
+	proc_add_thread(child);
+	program_mremap(&child->thread[1], &m);
+	owner_service(&r->s.owner, r->sp);
+	grandchild = rig_fork(r, t);
+	for (k = 0; !rig_run(&child->thread[1]); k++) {
+		ASSERT(k < 8);
+		rig_serve(r);
+	}
+	r->sp = grandchild->space;
+	rig_touch(r, &grandchild->thread[0], RIG_FIRST + 3, false);
+	r->sp = r->p->space;
+	rig_free(r);
+}
+
 /*
  * Parent and child go on alike: each moves the same range to the same place. The parent's move, told of
  * after the child's, looks as if the child had been born with it.
@@ -483,6 +510,7 @@ const struct rule rules_page[] = {
 	{ "r8_fork_of_pages_on_their_way", r8_fork_of_pages_on_their_way },
 	{ "r8_fork_overtakes_remap", r8_fork_overtakes_remap },
 	{ "r8_fork_of_fork_overtakes_remap", r8_fork_of_fork_overtakes_remap },
+	{ "r8_fork_of_young_overtakes_remap", r8_fork_of_young_overtakes_remap },
 	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
 	{ "r8_unshare", r8_unshare },
