@@ -164,8 +164,9 @@ static void begin_mremap(struct thread *t)
 			m.to = pick_claimed(t, n);
 		break;
 	default: /* to a free place: as it is, larger or smaller */
-		/* with late events a known gap: docs/protocol.md */
-		m.dont_unmap = chance(t, 30) && !t->task.mm->fk->late_events;
+		/* with late events or several threads a known gap: docs/protocol.md */
+		m.dont_unmap = chance(t, 30) && !t->task.mm->fk->late_events &&
+			       proc_n_threads(t->task.mm) == 1;
 		m.to = pick_free(t, m.dont_unmap || chance(t, 40) ? n : 1 + below(t, 2 * n));
 	}
 	if (m.to.start == m.to.end || (!in_place && m.to.start < from.end && m.to.end > from.start))
@@ -175,7 +176,8 @@ static void begin_mremap(struct thread *t)
 
 /*
  * What a fork passes on is read from the parent's mappings after the event was read, when its thread may
- * have returned and changed them again. A known gap, not walked into unless asked for.
+ * have returned and changed them again; and not at all if the parent has no agent. Known gaps, not walked
+ * into unless asked for.
  */
 static bool fork_is_told(const struct thread *t)
 {
@@ -186,7 +188,7 @@ static bool fork_is_told(const struct thread *t)
 	for (k = 0; k < MAX_THREADS; k++)
 		if (t->proc->thread[k].exists && t->proc->thread[k].op == OP_FORK)
 			return true;
-	return t->proc->world->in_owner;
+	return t->proc->world->in_owner || t->proc->agent.state == AGENT_NONE;
 }
 
 static void begin_flags(struct thread *t)

@@ -363,7 +363,7 @@ static void r8_fork_of_fork_overtakes_remap(void)
 	rig_free(r);
 }
 
-/* The same where the one that forks is a young fork itself: what it has announced is no move of its child. */
+/* The one that forks is a young fork itself: what it has announced is no move of its child. */
 static void r8_fork_of_young_overtakes_remap(void)
 {
 	struct rig *r = rig_new();
