@@ -11,11 +11,10 @@
  * is done. Then no thread may be asleep (a lost wake-up), every slot must hold what the oracle says
  * its page contains, and what the space believes must be what the kernel has.
  *
- * Three gaps are known. MREMAP_DONTUNMAP of one of several threads is never walked into, two only when asked
- * for: a FORK whose event another thread's mremap() or munmap() overtakes, or is overtaken by: nothing tells
- * the child's layout (--late-events with forks).
- * WIPEONFORK changed between a fork and the reading of the parent's flags, or by a process without agent
- * (--flags-race).
+ * Three gaps are known. MREMAP_DONTUNMAP of one of several threads is never walked into, two only when
+ * asked for: a FORK whose event another thread's mremap() or munmap() overtakes, or is overtaken by:
+ * nothing tells the child's layout (--late-events with forks). WIPEONFORK changed between a fork and the
+ * reading of the parent's flags, or by a process without agent (--flags-race).
  */
 #include <getopt.h>
 #include <inttypes.h>
