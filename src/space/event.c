@@ -488,7 +488,7 @@ int event_apply(struct space *sp, const struct mem_event *told)
 			return r;
 		sp->held[sp->n_held++] = *ev;
 		sp->group->stats.n_held++;
-		return r;
+		return 0;
 	}
 	r = apply_now(sp, ev);
 	return r ? r : event_held(sp, false);
