@@ -27,6 +27,7 @@
 #define RECOMPRESS_BATCH 64u
 #define COMPACT_BATCH_BYTES (1ULL << 20)
 #define COMPRESS_BATCH 16u /* pages, about 0.1 ms: how long a put may wait */
+#define BEHIND_JOBS 3u	   /* as many evictions wait: compression is what they wait for */
 #define RETRY_NS (200ULL * 1000)
 
 void compress_post(struct worker *w, struct evict_job *job)
@@ -74,9 +75,11 @@ static void requeue(struct compress_pool *p, struct evict_job *job, bool first)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* Space counts more than time. Relaxed: hints. */
 static bool is_tight(struct worker *w)
 {
-	return load_relaxed(&w->tight); /* relaxed: a hint */
+	return load_relaxed(&w->tight) ||
+	       (load_relaxed(&w->spills) && load_relaxed(&w->group.n_jobs) < BEHIND_JOBS);
 }
 
 static void *compressor_main(void *arg)
