@@ -3,8 +3,8 @@
  * Background threads: compressors, which take evictions from the stage to the pool, and upkeep,
  * which uses idle time: recompression of cold pages, compaction, dropping of kept copies.
  *
- * A compressor gives new pages their entries before it goes on compressing older ones. There is one
- * for each CPU but the one that serves faults.
+ * A compressor gives new pages their entries before it goes on compressing older ones, and in between
+ * decompresses what a stream will want next. There is one for each CPU but the one that serves faults.
  *
  * syscalls: setpriority
  */
@@ -49,20 +49,70 @@ static struct evict_job *take_job(struct list *jobs)
 	return job;
 }
 
-/* Pages to put come first: until then faults on them wait. NULL: stop. */
-static struct evict_job *next_job(struct compress_pool *p, bool *ret_put)
+static struct decode_job *take_decode(struct list *jobs)
 {
-	struct evict_job *job;
+	struct decode_job *job = list_first(jobs, struct decode_job, link);
+
+	if (job)
+		list_unlink(&job->link);
+	return job;
+}
+
+/* One of them, or none: stop. */
+struct task {
+	struct evict_job *put;
+	struct decode_job *decode;
+	struct evict_job *compress;
+};
+
+/* Pages to put come first: until then faults on them wait. Then what a fault will want soon. */
+static bool next_task(struct compress_pool *p, struct task *ret)
+{
+	*ret = (struct task){ 0 };
+	pthread_mutex_lock(&p->lock);
+	while (list_is_empty(&p->puts) && list_is_empty(&p->decode) &&
+	       list_is_empty(&p->compress) && !p->stop)
+		pthread_cond_wait(&p->ready, &p->lock);
+	ret->put = take_job(&p->puts);
+	if (!ret->put)
+		ret->decode = take_decode(&p->decode);
+	if (!ret->put && !ret->decode)
+		ret->compress = take_job(&p->compress);
+	pthread_mutex_unlock(&p->lock);
+	return ret->put || ret->decode || ret->compress;
+}
+
+bool compress_post_decode(void *user, struct decode_job *job)
+{
+	struct compress_pool *p = &((struct worker *)user)->compress;
+
+	if (!p->beside)
+		return false;
+	pthread_mutex_lock(&p->lock);
+	list_append(&p->decode, &job->link);
+	pthread_mutex_unlock(&p->lock);
+	pthread_cond_signal(&p->ready);
+	return true;
+}
+
+bool compress_unpost_decode(void *user, struct decode_job *job)
+{
+	struct compress_pool *p = &((struct worker *)user)->compress;
+	bool waited;
 
 	pthread_mutex_lock(&p->lock);
-	while (list_is_empty(&p->puts) && list_is_empty(&p->compress) && !p->stop)
-		pthread_cond_wait(&p->ready, &p->lock);
-	job = take_job(&p->puts);
-	*ret_put = job;
-	if (!job)
-		job = take_job(&p->compress);
+	waited = list_is_linked(&job->link);
+	list_unlink(&job->link);
 	pthread_mutex_unlock(&p->lock);
-	return job;
+	return waited;
+}
+
+static void decode(struct worker *w, struct decode_job *job, struct codec_ctx *ctx)
+{
+	while (decode_job_step(job, ctx))
+		;
+	if (decode_job_leave(job))
+		inbox_decoded(&w->inbox, job);
 }
 
 static void requeue(struct compress_pool *p, struct evict_job *job, bool first)
@@ -82,37 +132,44 @@ static bool is_tight(struct worker *w)
 	       (load_relaxed(&w->spills) && load_relaxed(&w->group.n_jobs) < BEHIND_JOBS);
 }
 
+/* Some of its pages. */
+static void compress(struct worker *w, struct evict_job *job, struct codec_ctx *ctx)
+{
+	const struct timespec pause = { 0, (long)RETRY_NS };
+	uint32_t n_before = job->n - job->next;
+	uint32_t n_left = evict_job_compress(
+		job, COMPRESS_BATCH, is_tight(w) ? SWAP_CODEC_ZSTD : SWAP_CODEC_LZ4, ctx);
+
+	if (n_left) {
+		requeue(&w->compress, job, n_left < n_before);
+		if (n_left >= n_before) /* all pinned by others: they stay served raw */
+			nanosleep(&pause, NULL);
+		return;
+	}
+	evict_job_free(job);
+	atomic_fetch_sub(&w->group.n_jobs, 1);
+}
+
 static void *compressor_main(void *arg)
 {
 	struct worker *w = arg;
-	struct timespec pause = { 0, (long)RETRY_NS };
 	struct codec_ctx *ctx;
-	struct evict_job *job;
-	uint32_t n_before, n_left;
-	bool put;
+	struct task task;
 
 	prctl(PR_SET_NAME, "uswap-compress");
 	/* faults wait for what this thread makes room for; it may be refused */
 	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), -10);
 	if (codec_ctx_new(&ctx))
 		abort(); /* nothing evicted would ever become free */
-	while ((job = next_job(&w->compress, &put))) {
-		if (put) {
-			evict_job_put(job);
-			requeue(&w->compress, job, false);
-			continue;
+	while (next_task(&w->compress, &task)) {
+		if (task.put) {
+			evict_job_put(task.put);
+			requeue(&w->compress, task.put, false);
+		} else if (task.decode) {
+			decode(w, task.decode, ctx);
+		} else {
+			compress(w, task.compress, ctx);
 		}
-		n_before = job->n - job->next;
-		n_left = evict_job_compress(job, COMPRESS_BATCH,
-					    is_tight(w) ? SWAP_CODEC_ZSTD : SWAP_CODEC_LZ4, ctx);
-		if (n_left) {
-			requeue(&w->compress, job, n_left < n_before);
-			if (n_left >= n_before) /* all pinned by others: they stay served raw */
-				nanosleep(&pause, NULL);
-			continue;
-		}
-		evict_job_free(job);
-		atomic_fetch_sub(&w->group.n_jobs, 1);
 	}
 	codec_ctx_free(ctx);
 	return NULL;
@@ -178,6 +235,7 @@ int compress_start(struct worker *w)
 	if (n > WORKER_MAX_COMPRESSORS)
 		n = WORKER_MAX_COMPRESSORS;
 	p->worker = w;
+	p->beside = n_cpus > 1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->ready, NULL);
 	pthread_condattr_init(&attr);
@@ -186,6 +244,7 @@ int compress_start(struct worker *w)
 	pthread_condattr_destroy(&attr);
 	list_init(&p->puts);
 	list_init(&p->compress);
+	list_init(&p->decode);
 	for (p->n_threads = 0; p->n_threads < n; p->n_threads++) {
 		int r = pthread_create(&p->threads[p->n_threads], NULL, compressor_main, w);
 

@@ -80,6 +80,7 @@ struct inbox {
 	uint32_t unpinned[INBOX_MAX_UNPINNED]; /* [lock] slot ids */
 	uint32_t n_unpinned;		       /* [lock] */
 	bool overflow;			       /* [lock] look at every waiting fault */
+	struct list decoded;		       /* [lock] early loads that the owner waits for */
 	int event_fd;			       /* [const] */
 	_Atomic bool want_buf;		       /* the owner waits for a staging buffer */
 };
@@ -90,6 +91,8 @@ struct compress_pool {
 	pthread_cond_t rest;  /* of upkeep */
 	struct list puts;     /* [lock] jobs whose pages are not in the store yet: first */
 	struct list compress; /* [lock] jobs whose pages are staged */
+	struct list decode;   /* [lock] early loads that nobody has begun with */
+	bool beside;	      /* [const] there are CPUs beside the one that serves faults */
 	bool stop;	      /* [lock] */
 	uint32_t n_threads;
 	pthread_t threads[WORKER_MAX_COMPRESSORS];
@@ -232,7 +235,7 @@ struct worker {
 	bool served; /* in this round of the loop */
 	_Atomic uint64_t
 		busy_ns;    /* last time that pages went in or out: upkeep waits for idleness */
-	_Atomic bool tight;  /* store smaller rather than faster */
+	_Atomic bool tight; /* store smaller rather than faster */
 	_Atomic bool spills; /* what the pool cannot hold is read from the file again: as above */
 	_Atomic uint64_t drop_kept_bytes; /* kept copies the owner wants dropped */
 	uint64_t tick_ns;
@@ -244,6 +247,7 @@ struct worker {
 int watch_add(struct worker *w, struct watch *watch, uint32_t events);
 void watch_set(struct worker *w, struct watch *watch, uint32_t events);
 void inbox_wake(struct inbox *inbox);
+void inbox_decoded(struct inbox *inbox, struct decode_job *job);
 struct client *client_new(struct worker *w, struct space *sp);
 void client_end(struct worker *w, struct client *c); /* the address space is gone */
 void client_publish(struct worker *w, struct client *c);
@@ -277,6 +281,8 @@ void pump(struct worker *w, uint64_t now_ns);
 int compress_start(struct worker *w);
 void compress_stop(struct worker *w);
 void compress_post(struct worker *w, struct evict_job *job);
+bool compress_post_decode(void *user, struct decode_job *job);
+bool compress_unpost_decode(void *user, struct decode_job *job);
 
 /* backing.c */
 int backing_open(struct worker *w); /* Return: 0, also without a file; a negative errno, said */

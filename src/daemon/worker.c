@@ -183,6 +183,8 @@ static const struct space_host worker_host_file = {
 	.now_ns = host_now_ns,
 	.read = backing_read,
 	.release = backing_release,
+	.post_decode = compress_post_decode,
+	.unpost_decode = compress_unpost_decode,
 };
 
 /* ---- words of other threads ----------------------------------------------------------------- */
@@ -192,6 +194,14 @@ void inbox_wake(struct inbox *inbox)
 	uint64_t one = 1;
 
 	(void)!write(inbox->event_fd, &one, sizeof(one));
+}
+
+void inbox_decoded(struct inbox *inbox, struct decode_job *job)
+{
+	pthread_mutex_lock(&inbox->lock);
+	list_append(&inbox->decoded, &job->link);
+	pthread_mutex_unlock(&inbox->lock);
+	inbox_wake(inbox);
 }
 
 static void on_unpinned(void *user, struct slot_id id)
@@ -224,6 +234,26 @@ static void retry_all(struct worker *w, struct slot_id id)
 			client_result(w, sp->user, space_retry(sp, id));
 }
 
+/* Early loads that faults wait for, until there is none. */
+static void take_decoded(struct worker *w)
+{
+	struct inbox *inbox = &w->inbox;
+	struct decode_job *job;
+	struct space *dead;
+
+	do {
+		pthread_mutex_lock(&inbox->lock);
+		job = list_first(&inbox->decoded, struct decode_job, link);
+		if (job)
+			list_unlink(&job->link);
+		pthread_mutex_unlock(&inbox->lock);
+		w->served |= job != NULL;
+		dead = job ? space_decoded(&w->group, job) : NULL;
+		if (dead)
+			client_end(w, dead->user);
+	} while (job);
+}
+
 static void inbox_ready(struct worker *w, struct watch *watch, uint32_t events)
 {
 	uint32_t unpinned[INBOX_MAX_UNPINNED];
@@ -242,6 +272,7 @@ static void inbox_ready(struct worker *w, struct watch *watch, uint32_t events)
 	inbox->overflow = false;
 	pthread_mutex_unlock(&inbox->lock);
 
+	take_decoded(w);
 	for (k = 0; k < n; k++)
 		retry_all(w, (struct slot_id){ unpinned[k] });
 	if (overflow) { /* ask each waiting fault's slot once more */
@@ -424,6 +455,7 @@ static int worker_open(struct worker *w)
 		return err_origin(-errno);
 	pthread_mutex_init(&w->inbox.lock, NULL);
 	list_init(&w->conns);
+	list_init(&w->inbox.decoded);
 	r = swap_new(&w->swap, &options);
 	if (r)
 		return err_fold(r);

@@ -9,9 +9,9 @@
  * was unmapped, moved or emptied, and the pin is given back.
  *
  * The records stay where they were read until then, and are decompressed in one go: a load in flight
- * takes no memory for pages.
+ * takes no memory for pages, but for a few early ones (decode.c).
  *
- * A stream in full swing has its next window read while this one is decompressed and used. Such an
+ * A stream in full swing has its next window read, and decompressed, while this one is used. Such an
  * early load has its room, pins what is being read for it, and waits for a fault; it is given up
  * rather than that anybody waits for what it holds.
  *
@@ -20,6 +20,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/error.h"
@@ -37,8 +38,15 @@ int load_file_init(struct space_group *g)
 	if (!g->host->read)
 		return 0;
 	g->loads_mem = calloc(GROUP_MAX_LOADS, sizeof(*g->loads_mem));
-	if (!g->loads_mem)
+	g->decode_mem = aligned_alloc(PAGE_BYTES, GROUP_DECODE_BYTES);
+	if (!g->loads_mem || !g->decode_mem) {
+		load_file_deinit(g);
 		return err_origin(-ENOMEM);
+	}
+	memset(g->decode_mem, 0, GROUP_DECODE_BYTES);
+	for (k = 0; k < GROUP_DECODE_BUFS; k++)
+		g->decode_free[g->n_decode_free++] =
+			g->decode_mem + (size_t)k * AHEAD_MAX_PAGES * PAGE_BYTES;
 	for (k = 0; k < GROUP_MAX_LOADS; k++)
 		list_append(&g->loads_free, &g->loads_mem[k].link);
 	return 0;
@@ -47,6 +55,7 @@ int load_file_init(struct space_group *g)
 void load_file_deinit(struct space_group *g)
 {
 	ASSERT(list_is_empty(&g->loads) && !g->n_loading);
+	free(g->decode_mem);
 	free(g->loads_mem);
 }
 
@@ -95,6 +104,7 @@ static void load_free(struct file_load *l, struct space_group *g)
 	uint32_t k;
 
 	ASSERT(!l->n_flying);
+	decode_end(l, g);
 	for (k = 0; k < AHEAD_MAX_PAGES; k++) /* the plan may have become shorter */
 		page_drop(l, g, k);
 	list_unlink(&l->link);
@@ -229,6 +239,7 @@ static bool load_start(struct file_load *l, struct space_group *g)
 static void early_drop(struct file_load *l, struct space_group *g)
 {
 	ASSERT(l->why == LOAD_FOR_STREAM);
+	decode_settle(l, g, false);
 	if (l->n_flying)
 		l->space = NULL;
 	else
@@ -246,33 +257,57 @@ void load_early_drop(struct space_group *g)
 			early_drop(l, g);
 }
 
-/* Read what the stream of the fault at @addr will want next, if there is room to spare. */
-static void load_early(struct space *sp, uint64_t addr)
+static struct file_load *early_at(struct space *sp, uint64_t addr)
+{
+	struct file_load *l;
+
+	list_for_each(l, &sp->group->loads, link)
+		if (l->space == sp && l->why == LOAD_FOR_STREAM && l->fault.addr == addr)
+			return l;
+	return NULL;
+}
+
+/* Read @plan for the fault that is expected at @addr, if there is room to spare. NULL: it is not read. */
+static struct file_load *early_begin(struct space *sp, uint64_t addr, const struct ahead *plan)
 {
 	struct space_group *g = sp->group;
-	struct waiting_fault f = { 0 };
-	struct page_leaf *leaf;
-	struct slot_id id;
+	struct page_leaf *leaf = page_map_find(&sp->map, addr);
+	struct slot_id id = { leaf->slot[page_in_leaf(addr)] };
+	struct waiting_fault f = { .addr = addr };
 	struct file_load *l;
-	struct ahead plan;
 
-	if (!g->readahead || sp->homing || g->n_early == GROUP_MAX_EARLY)
-		return;
-	f.addr = readahead_next(sp, addr, &plan);
-	if (!f.addr || !room_for(g, 2 * plan.n))
-		return;
-	leaf = page_map_find(&sp->map, f.addr);
-	id.v = leaf->slot[page_in_leaf(f.addr)];
+	if (g->n_early == GROUP_MAX_EARLY || !room_for(g, 2 * plan->n))
+		return NULL;
 	if (swap_try_pin(g->swap, id, SWAP_PIN_LOAD))
-		return; /* it is being read already */
-	l = load_new(sp, LOAD_FOR_STREAM, &f, &plan);
+		return NULL; /* it is being read already */
+	l = load_new(sp, LOAD_FOR_STREAM, &f, plan);
 	if (!l) {
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
-		return;
+		return NULL;
 	}
 	g->n_early++;
 	g->stats.n_file_early++;
 	(void)load_start(l, g);
+	return l->n_flying ? l : NULL; /* else it has ended */
+}
+
+/* Read what the stream of the fault at @addr will want next, as far ahead as it is worth. */
+static void load_early(struct space *sp, uint64_t addr)
+{
+	uint32_t n = sp->group->readahead && !sp->homing ? readahead_depth(sp, addr) : 0;
+	struct ahead last, plan;
+	uint32_t k;
+
+	for (k = 0; k < n; k++) {
+		uint64_t next = readahead_next(sp, addr, k ? &last : NULL, &plan);
+		struct file_load *l = next ? early_at(sp, next) : NULL;
+
+		if (next && !l)
+			l = early_begin(sp, next, &plan);
+		if (!l)
+			return;
+		last = l->plan;
+	}
 }
 
 int load_file_begin(struct space *sp, const struct waiting_fault *f, const struct ahead *plan)
@@ -337,29 +372,36 @@ static int page_fetch(struct space *sp, struct file_load *l, uint32_t k, void *d
 		return swap_load(g->swap, read->slot, dst, g->codec, ret_use);
 	if (!read->record)
 		return swap_load_failed(g->swap, read->slot);
+	if (read->is_decoded) {
+		*ret_use = read->use;
+		return read->result;
+	}
 	return swap_load_bytes(g->swap, read->slot, read->record, dst, g->codec, ret_use);
 }
 
 /*
- * The run of pages around the fault that can be had, decompressed. Return: 0, and @run may be empty;
- * else why the faulting page is not in it, and no page is.
+ * The run of pages around the fault that can be had, decompressed: each at its place in the plan, where
+ * it may be already. Return: 0, and @run may be empty; else why the faulting page is not in it, and no
+ * page is.
  */
 static int load_fetch(struct space *sp, struct file_load *l, struct load_run *run,
 		      uint32_t *ret_first)
 {
 	struct space_group *g = sp->group;
+	uint8_t *pages = l->decode.pages ? l->decode.pages : g->scratch;
 	bool passed = l->why == LOAD_FOR_NOBODY;
 	uint32_t k;
 	int r;
 
 	run->n = 0;
+	run->pages = pages;
 	run->waited = l->waited;
 	*ret_first = 0;
 	for (k = 0; k < l->plan.n; k++) {
 		bool is_fault = ahead_addr(&l->plan, k) == l->fault.addr;
 		struct swap_use use = { 0 };
 
-		r = page_fetch(sp, l, k, g->scratch + (size_t)run->n * PAGE_BYTES, &use);
+		r = page_fetch(sp, l, k, pages + (size_t)k * PAGE_BYTES, &use);
 		if (!r) {
 			passed |= is_fault;
 			run->slot[run->n] = l->read[k].slot;
@@ -374,6 +416,7 @@ static int load_fetch(struct space *sp, struct file_load *l, struct load_run *ru
 			return 0;
 		run->n = 0; /* a gap before the fault: begin again after it */
 		*ret_first = k + 1;
+		run->pages = pages + (size_t)(k + 1) * PAGE_BYTES;
 	}
 	return 0;
 }
@@ -446,23 +489,39 @@ static int load_land(struct space *sp, struct file_load *l)
 	return r;
 }
 
+/* Nothing of it flies any more, and it was not early, or is not. Return: a space that is dead. */
+static struct space *load_ready(struct file_load *l, struct space_group *g)
+{
+	struct space *sp = l->space;
+
+	if (sp)
+		return load_land(sp, l) == SPACE_E_DEAD ? sp : NULL;
+	load_end(l, g);
+	return NULL;
+}
+
 struct space *space_read_done(struct space_group *g, struct page_read *read)
 {
 	struct file_load *l = read->load;
-	struct space *sp = l->space;
 
 	ASSERT(read->state == READ_FLYING && l->n_flying);
 	read->state = READ_DONE;
 	if (--l->n_flying)
 		return NULL;
-	if (sp && l->why == LOAD_FOR_STREAM) {
-		l->fault.since_ns = space_now_ns(sp);
-		return NULL;
-	}
-	if (sp)
-		return load_land(sp, l) == SPACE_E_DEAD ? sp : NULL;
-	load_end(l, g);
+	if (!l->space || l->why != LOAD_FOR_STREAM)
+		return load_ready(l, g);
+	l->fault.since_ns = space_now_ns(l->space);
+	decode_post(l, g);
 	return NULL;
+}
+
+struct space *space_decoded(struct space_group *g, struct decode_job *job)
+{
+	struct file_load *l = job->reads->load;
+
+	ASSERT(l->n_flying == 1 && !job->posted);
+	l->n_flying = 0;
+	return load_ready(l, g);
 }
 
 /* The early load that has @id pinned, for whatever space. */
@@ -512,13 +571,14 @@ bool load_file_join(struct space *sp, const struct waiting_fault *f, struct slot
 		early_drop(l, g);
 		return false;
 	}
+	decode_settle(l, g, true);
 	l->why = LOAD_FOR_FAULT;
 	l->fault = *f;
 	l->waited = l->n_flying > 0;
 	load_pin_rest(sp, l);
 	g->n_early--;
 	g->stats.n_file_joined++;
-	readahead_joined(sp, f->addr, &l->plan);
+	readahead_joined(sp, f->addr, &l->plan, l->waited);
 	load_early(sp, f->addr);
 	if (!l->n_flying)
 		*ret_err = load_land(sp, l);
@@ -560,6 +620,7 @@ void load_file_space_end(struct space *sp)
 	list_for_each_safe(l, tmp, &sp->group->loads, link) {
 		if (l->space != sp)
 			continue;
+		decode_settle(l, sp->group, false);
 		if (!l->n_flying)
 			load_end(l, sp->group);
 		else

@@ -54,6 +54,7 @@ static int load_collect(struct space *sp, struct ahead *plan, uint64_t faulting,
 	uint32_t k;
 
 	run->n = 0;
+	run->pages = g->scratch;
 	run->waited = false;
 	for (k = 0; k < plan->n; k++) {
 		uint64_t addr = ahead_addr(plan, k);
@@ -118,21 +119,21 @@ static void load_arrived(struct space *sp, uint64_t addr, struct slot_id id, uin
 }
 
 /* One ioctl for all of a dense run, or one per page. Return: pages installed. */
-static uint32_t load_install(struct space *sp, const struct ahead *plan, bool by_page, int *ret_err)
+static uint32_t load_install(struct space *sp, const struct ahead *plan, const uint8_t *pages,
+			     bool by_page, int *ret_err)
 {
-	const uint8_t *scratch = sp->group->scratch;
 	uint64_t done = 0;
 	uint32_t k;
 
 	*ret_err = 0;
 	if (!by_page) {
-		*ret_err = sp->mem->ops->copy(sp->mem, plan->start, scratch,
+		*ret_err = sp->mem->ops->copy(sp->mem, plan->start, pages,
 					      (uint64_t)plan->n * PAGE_BYTES, &done);
 		return (uint32_t)(done / PAGE_BYTES);
 	}
 	for (k = 0; k < plan->n; k++) {
 		*ret_err = sp->mem->ops->copy(sp->mem, ahead_addr(plan, k),
-					      scratch + (size_t)k * PAGE_BYTES, PAGE_BYTES, &done);
+					      pages + (size_t)k * PAGE_BYTES, PAGE_BYTES, &done);
 		if (done != PAGE_BYTES)
 			break;
 	}
@@ -176,11 +177,11 @@ int load_finish(struct space *sp, const struct waiting_fault *f, const struct ah
 	uint32_t k, n_done;
 	int r;
 
-	n_done = load_install(sp, plan, plan->stride != 1, &r);
+	n_done = load_install(sp, plan, run->pages, plan->stride != 1, &r);
 	if (!n_done && r == -EAGAIN && may_repeat)
 		return LOAD_E_AGAIN;
 	if (!n_done && !f && r != -EEXIST) /* the run crosses the end of a mapping */
-		n_done = load_install(sp, plan, true, &r);
+		n_done = load_install(sp, plan, run->pages, true, &r);
 	for (k = 0; k < n_done; k++) {
 		uint64_t addr = ahead_addr(plan, k);
 

@@ -16,6 +16,7 @@
 
 #define STRIDE_MAX 64
 #define WINDOW_START 4u
+#define MORE_EARLY_MAX 2u
 
 /* The stream that expects a fault on @page: where its last window ended, or a little after. */
 static struct stream *stream_expecting(struct space *sp, uint64_t page)
@@ -74,14 +75,6 @@ static bool page_is_out(struct space *sp, uint64_t addr)
 	return leaf && leaf->slot[i] && !(leaf->state[i] & (PAGE_PRESENT | PAGE_DETACH));
 }
 
-/* @n pages of @plan have been, or will be, installed. */
-static void stream_follow(struct stream *s, const struct ahead *plan, uint32_t n)
-{
-	uint64_t first = plan->start / PAGE_BYTES;
-
-	s->next = s->stride == -1 ? first - 1 : first + (uint64_t)((int64_t)n * s->stride);
-}
-
 /* The window of @s from @page on, which is evicted: what can go with it. Return: pages. */
 static uint32_t window_fill(struct space *sp, const struct stream *s, uint64_t page,
 			    struct ahead *ret)
@@ -123,6 +116,7 @@ void readahead_plan(struct space *sp, uint64_t addr, struct ahead *ret)
 		} else if (delta == s->stride || delta == 1 || delta == -1) {
 			s->window = WINDOW_START;
 			s->is_slow = false;
+			s->more_early = 0;
 			s->stride = (int32_t)delta;
 		} else {
 			s->window = 0;
@@ -136,44 +130,88 @@ void readahead_plan(struct space *sp, uint64_t addr, struct ahead *ret)
 	s->next = page + (uint64_t)((int64_t)window_fill(sp, s, page, ret) * s->stride);
 }
 
-uint64_t readahead_next(struct space *sp, uint64_t addr, struct ahead *ret)
+/* The stream that the last fault, at @addr, belongs to, if it is worth reading ahead of. */
+static struct stream *stream_in_swing(struct space *sp, uint64_t addr)
 {
 	uint32_t k;
 
 	for (k = 0; k < SPACE_N_STREAMS; k++) {
-		const struct stream *s = &sp->streams[k];
-		uint64_t next = s->next * PAGE_BYTES;
+		struct stream *s = &sp->streams[k];
 
-		if (s->last != addr / PAGE_BYTES || s->window < sp->group->early_window ||
-		    s->is_slow)
-			continue;
-		if (!region_contains(&sp->regions, next) || region_contains(&sp->no_ahead, next) ||
-		    !page_is_out(sp, next))
-			return 0;
-		(void)window_fill(sp, s, s->next, ret);
-		return next;
+		if (s->last == addr / PAGE_BYTES && s->window >= sp->group->early_window)
+			return s->is_slow ? NULL : s;
 	}
-	return 0;
+	return NULL;
 }
 
-void readahead_joined(struct space *sp, uint64_t addr, const struct ahead *plan)
+uint32_t readahead_depth(struct space *sp, uint64_t addr)
+{
+	const struct stream *s = stream_in_swing(sp, addr);
+
+	return s ? 1 + s->more_early : 0;
+}
+
+/* Behind the pages of @plan. */
+static uint64_t stream_behind(const struct stream *s, const struct ahead *plan, uint32_t n)
+{
+	uint64_t first = plan->start / PAGE_BYTES;
+
+	return s->stride == -1 ? first - 1 : first + (uint64_t)((int64_t)n * s->stride);
+}
+
+uint64_t readahead_next(struct space *sp, uint64_t addr, const struct ahead *behind,
+			struct ahead *ret)
+{
+	const struct stream *s = stream_in_swing(sp, addr);
+	uint64_t page, next;
+
+	if (!s)
+		return 0;
+	page = behind ? stream_behind(s, behind, behind->n) : s->next;
+	next = page * PAGE_BYTES;
+	if (!region_contains(&sp->regions, next) || region_contains(&sp->no_ahead, next) ||
+	    !page_is_out(sp, next))
+		return 0;
+	(void)window_fill(sp, s, page, ret);
+	return next;
+}
+
+void readahead_joined(struct space *sp, uint64_t addr, const struct ahead *plan, bool waits)
 {
 	struct ahead wanted;
 	uint32_t k;
 
 	readahead_plan(sp, addr, &wanted);
-	for (k = 0; k < SPACE_N_STREAMS; k++)
-		if (sp->streams[k].last == addr / PAGE_BYTES && sp->streams[k].window)
-			stream_follow(&sp->streams[k], plan, plan->n);
+	for (k = 0; k < SPACE_N_STREAMS; k++) {
+		struct stream *s = &sp->streams[k];
+
+		if (s->last != addr / PAGE_BYTES || !s->window)
+			continue;
+		s->next = stream_behind(s, plan, plan->n);
+		if (waits && s->more_early < MORE_EARLY_MAX)
+			s->more_early++;
+	}
 }
 
-void readahead_too_early(struct space *sp, uint64_t next)
+void readahead_too_early(struct space *sp, uint64_t addr)
 {
+	uint64_t page = addr / PAGE_BYTES;
 	uint32_t k;
 
-	for (k = 0; k < SPACE_N_STREAMS; k++)
-		if (sp->streams[k].next == next / PAGE_BYTES)
-			sp->streams[k].is_slow = true;
+	for (k = 0; k < SPACE_N_STREAMS; k++) {
+		struct stream *s = &sp->streams[k];
+		int64_t off = (int64_t)(page - s->next);
+
+		if (s->stride < 0)
+			off = -off;
+		if (!s->window || off < 0 ||
+		    off > (int64_t)AHEAD_MAX_PAGES * (1 + MORE_EARLY_MAX) * labs(s->stride))
+			continue;
+		if (s->more_early)
+			s->more_early--;
+		else
+			s->is_slow = true;
+	}
 }
 
 void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, uint32_t n_done)
@@ -191,6 +229,6 @@ void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, u
 		if (!n_done)
 			s->window = 0; /* it hit the end of a mapping: start anew */
 		else
-			stream_follow(s, plan, n_done);
+			s->next = stream_behind(s, plan, n_done);
 	}
 }

@@ -63,8 +63,9 @@ static inline uint64_t ahead_addr(const struct ahead *plan, uint32_t k)
 	return plan->start + (uint64_t)((int64_t)k * plan->stride) * PAGE_BYTES;
 }
 
-/* load.c: pages of a plan, pinned, their bytes in the scratch pages in this order. */
+/* load.c: pages of a plan, pinned, their bytes at .pages in this order. */
 struct load_run {
+	const uint8_t *pages;
 	struct slot_id slot[AHEAD_MAX_PAGES];
 	uint8_t level[AHEAD_MAX_PAGES];
 	uint32_t n;
@@ -112,16 +113,33 @@ bool load_file_join(struct space *sp, const struct waiting_fault *f, struct slot
 void load_file_tick(struct space *sp);	    /* give up what was read too early */
 int load_file_retry(struct space *sp);	    /* install what had to wait. Return: as above */
 void load_file_space_end(struct space *sp); /* what is read for it is not needed any more */
+
+/* decode.c */
+/* All records of an early load are there: have them decompressed, if there is a thread and a buffer. */
+void decode_post(struct file_load *l, struct space_group *g);
+/*
+ * Before anything is done with the pages of a load: they are the owner's again, or it flies until
+ * space_decoded(). @wanted: decompress the rest; a page that is not .is_decoded was never begun.
+ */
+void decode_settle(struct file_load *l, struct space_group *g, bool wanted);
+void decode_end(struct file_load *l, struct space_group *g); /* give the buffer back */
+
 /* readahead.c: what to install together with the evicted page at @addr */
 void readahead_plan(struct space *sp, uint64_t addr, struct ahead *ret);
+/* How many windows of the stream of the last fault, at @addr, are worth reading early. */
+uint32_t readahead_depth(struct space *sp, uint64_t addr);
 /*
- * What the stream of the last fault, at @addr, will want next. Return: where it will fault; 0: nothing
- * that is worth reading early.
+ * What that stream will want next, or behind @behind. Return: where it will fault; 0: nothing that is
+ * worth reading early.
  */
-uint64_t readahead_next(struct space *sp, uint64_t addr, struct ahead *ret);
-/* The fault at @addr gets an early load, of @plan: its stream goes on behind that. */
-void readahead_joined(struct space *sp, uint64_t addr, const struct ahead *plan);
-void readahead_too_early(struct space *sp, uint64_t next); /* it did not come there in time */
+uint64_t readahead_next(struct space *sp, uint64_t addr, const struct ahead *behind,
+			struct ahead *ret);
+/*
+ * The fault at @addr gets an early load, of @plan: its stream goes on behind that. @waits: it came before
+ * the load was there, so more of them have to be under way.
+ */
+void readahead_joined(struct space *sp, uint64_t addr, const struct ahead *plan, bool waits);
+void readahead_too_early(struct space *sp, uint64_t addr); /* nobody came there in time */
 /* Tell the stream where the next fault is expected. */
 void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, uint32_t n_done);
 

@@ -37,9 +37,12 @@
 #define SPACE_MAX_HELD 4096u
 #define SPACE_MAX_LEFT 128u
 #define GROUP_MAX_LOADS 64u /* loads from the file under way at once */
-#define GROUP_MAX_EARLY 4u  /* of these: read ahead of their stream */
+#define GROUP_MAX_EARLY 8u  /* of these: read ahead of their stream */
+#define GROUP_DECODE_BUFS 4u /* of these: decompressed before they are wanted */
+#define GROUP_DECODE_BYTES ((size_t)GROUP_DECODE_BUFS * AHEAD_MAX_PAGES * PAGE_BYTES)
 
 struct space;
+struct decode_job;
 struct evict_job;
 struct page_read;
 
@@ -120,6 +123,13 @@ struct space_host {
 	uint32_t (*read)(void *user, struct page_read **reads, uint32_t n);
 	/* The record of a read that has come is not needed any more. */
 	void (*release)(void *user, struct page_read *read);
+	/*
+	 * Have another thread decompress @job: decode_job_step() until it is false, then
+	 * decode_job_leave(). Return: false: not now. NULL: there is no such thread.
+	 */
+	bool (*post_decode)(void *user, struct decode_job *job);
+	/* Return: true: no thread has it nor will have it; false: one has, or had. */
+	bool (*unpost_decode)(void *user, struct decode_job *job);
 };
 
 /* What the program waits for at one address, and how many pages may go with it. */
@@ -141,6 +151,27 @@ struct page_read {
 		READ_FLYING, /* the host has it */
 		READ_DONE,   /* .record is lent to us */
 	} state;
+	bool is_decoded;     /* .result is what swap_load_bytes() returned, .use what it gave */
+	int result;
+	struct swap_use use;
+};
+
+/*
+ * The pages of an early load that has all its records, being decompressed. Whoever takes part takes one
+ * page after the other, so that the owner can help when a fault comes for them, and waits at most for
+ * the page that the other thread is at.
+ *
+ * Ownership: the load's. From post_decode() on a thread may be in it, until unpost_decode() says that
+ * none is, or that thread has left.
+ */
+struct decode_job {
+	struct list link; /* the host's */
+	struct swap *swap;
+	struct page_read *reads;    /* of the load */
+	uint8_t *pages;		    /* page k of the plan at k; NULL: the load is not decoded early */
+	_Atomic uint32_t next;	    /* of .reads: nobody has begun with it */
+	_Atomic uint32_t state;	    /* DECODE_LEFT, DECODE_WANTED */
+	bool posted;		    /* [owner] */
 };
 
 /*
@@ -151,8 +182,9 @@ struct page_read {
  * reading   .n_flying > 0, on group->loads
  *     -> ready    space_read_done() of the last one
  *     -> early    the same, and it is LOAD_FOR_STREAM
- * early     .n_flying == 0; its pages wait for the first fault on one of them
+ * early     .n_flying == 0; its pages wait for the first fault on one of them, and are decompressed
  *     -> ready    load_file_join()
+ *     -> reading  the same, while another thread is at one of its pages: space_decoded() ends it
  *     -> free     nobody came for EARLY_KEEP_NS, or what it holds is needed
  * ready     .n_flying == 0; installed at once, or when no event is unread any more
  *     -> free
@@ -174,6 +206,7 @@ struct file_load {
 	struct ahead plan;
 	uint32_t n_flying;
 	uint32_t n_room;			/* pages that have their room already */
+	struct decode_job decode;
 	struct page_read read[AHEAD_MAX_PAGES]; /* by page of the plan */
 };
 
@@ -215,6 +248,9 @@ struct space_group {
 	struct list loads;  /* from the file, under way */
 	uint64_t n_loading; /* pages of them: they have their room already */
 	uint32_t n_early;   /* of them: LOAD_FOR_STREAM */
+	uint8_t *decode_mem; /* GROUP_DECODE_BUFS times AHEAD_MAX_PAGES pages; NULL: as above */
+	uint8_t *decode_free[GROUP_DECODE_BUFS];
+	uint32_t n_decode_free;
 
 	uint8_t *scratch; /* AHEAD_MAX_PAGES pages for loads */
 	uint8_t *zeroes;  /* AHEAD_MAX_PAGES pages of zeroes */
@@ -261,6 +297,7 @@ struct stream {
 	int32_t stride;	 /* pages; 0: not known yet */
 	uint32_t window; /* pages to install; 0: not established */
 	bool is_slow;	 /* what was read ahead of it was not wanted in time */
+	uint8_t more_early; /* windows to read ahead, beside the next */
 	uint32_t used;	 /* clock value of the last use */
 };
 
@@ -368,6 +405,8 @@ int space_retry(struct space *sp, struct slot_id id);
 bool space_has_retry(const struct space *sp); /* something waits that nobody will announce */
 /* A record has come: read->record. Return: the space that turned out to be dead, or NULL. */
 struct space *space_read_done(struct space_group *g, struct page_read *read);
+/* The thread that was in @job has left it, and decode_job_leave() was true. Return: as above. */
+struct space *space_decoded(struct space_group *g, struct decode_job *job);
 /* Now and then (10 ms): revoke a gate, rescan, empty idle halves. Return: 0; SPACE_E_DEAD. */
 int space_tick(struct space *sp);
 
@@ -431,5 +470,13 @@ void evict_job_put(struct evict_job *job);
 uint32_t evict_job_compress(struct evict_job *job, uint32_t n_max, enum swap_codec codec,
 			    struct codec_ctx *ctx);
 struct evict_job *evict_job_free(struct evict_job *job); /* Return: NULL */
+
+/* decode.c: for the thread that a job was posted to. Return: false: there is nothing left to begin. */
+bool decode_job_step(struct decode_job *job, struct codec_ctx *ctx);
+/*
+ * The last thing it does with a job. Return: true: the owner waits, and is to call space_decoded();
+ * false: the job may be gone already.
+ */
+bool decode_job_leave(struct decode_job *job);
 
 #endif

@@ -21,8 +21,8 @@
 #include "store/disk.h"
 
 enum {
-	READER_BUF_BYTES = 16 << 10, /* one I/O at most */
-	READER_BUFS = 64,
+	READER_BUF_BYTES = 32 << 10, /* one I/O at most */
+	READER_BUFS = 48,
 };
 
 struct reader;

@@ -36,6 +36,52 @@ void owner_file_release(void *user, struct page_read *read)
 	o->n_lent--;
 }
 
+/* The other thread is at most in one job, and others wait. */
+bool owner_post_decode(void *user, struct decode_job *job)
+{
+	struct owner *o = user;
+
+	if (!o->quiet && !below(o, 16))
+		return false;
+	list_append(&o->decodes, &job->link);
+	return true;
+}
+
+bool owner_unpost_decode(void *user, struct decode_job *job)
+{
+	bool waited = list_is_linked(&job->link);
+
+	(void)user;
+	list_unlink(&job->link);
+	return waited;
+}
+
+bool owner_decode(struct owner *o, uint32_t n_pages)
+{
+	struct decode_job *job = o->decoding;
+	struct space *dead;
+
+	if (!job) {
+		job = list_first(&o->decodes, struct decode_job, link);
+		if (job)
+			list_unlink(&job->link);
+		o->decoding = job;
+	}
+	if (!job)
+		return false;
+	while (n_pages && decode_job_step(job, o->codec))
+		n_pages--;
+	if (!n_pages)
+		return true;
+	o->decoding = NULL;
+	if (!decode_job_leave(job))
+		return true;
+	dead = space_decoded(&o->group, job);
+	if (dead)
+		(void)owner_result(o, dead, SPACE_E_DEAD);
+	return true;
+}
+
 void owner_file_init(struct owner *o)
 {
 	const struct swap_file_options options = {
@@ -52,6 +98,7 @@ void owner_file_init(struct owner *o)
 void owner_file_deinit(struct owner *o)
 {
 	ASSERT(!o->n_reads && !o->n_lent && !o->n_writes);
+	ASSERT(list_is_empty(&o->decodes) && !o->decoding);
 	test_disk_deinit(&o->disk);
 }
 
@@ -118,7 +165,7 @@ void owner_file_step(struct owner *o)
 
 	if (!o->disk.bytes)
 		return;
-	switch (below(o, 16)) {
+	switch (below(o, 18)) {
 	case 0:
 	case 1:
 	case 2:
@@ -151,6 +198,10 @@ void owner_file_step(struct owner *o)
 		if (!below(o, 400))
 			swap_file_retire(o->swap);
 		break;
+	case 12:
+	case 13:
+		(void)owner_decode(o, below(o, 8) ? below(o, 6) : UINT32_MAX);
+		break;
 	default:
 		for (n = below(o, 8); n && read_one(o); n--)
 			;
@@ -164,6 +215,8 @@ bool owner_file_round(struct owner *o)
 	if (!o->disk.bytes)
 		return false;
 	while (read_one(o))
+		worked = true;
+	while (!o->decoder_sleeps && owner_decode(o, UINT32_MAX))
 		worked = true;
 	while (write_end(o) || write_begin(o))
 		worked = true;

@@ -324,7 +324,7 @@ bool owner_is_idle(const struct owner *o)
 	const struct space *sp;
 
 	if (!list_is_empty(&o->puts) || !list_is_empty(&o->staged) || o->n_reads ||
-	    o->group.n_early)
+	    o->group.n_early || !list_is_empty(&o->decodes) || o->decoding)
 		return false;
 	list_for_each(sp, &o->group.spaces, link) {
 		const struct fk_uffd *u = fake_mem_of(sp->mem)->uffd;

@@ -63,6 +63,8 @@ static const struct space_host owner_host_file = {
 	.now_ns = host_now_ns,
 	.read = owner_file_read,
 	.release = owner_file_release,
+	.post_decode = owner_post_decode,
+	.unpost_decode = owner_unpost_decode,
 };
 
 static uint64_t clock_fake(void *user)
@@ -85,6 +87,7 @@ void owner_init(struct owner *o, struct world *w, uint64_t seed)
 	*o = (struct owner){ .world = w, .rng = { seed ^ 0x0a11 }, .now_ns = 1000000000 };
 	list_init(&o->puts);
 	list_init(&o->staged);
+	list_init(&o->decodes);
 	clock_source_set(clock_fake, o);
 	ASSERT(!swap_new(&o->swap, &options));
 	ASSERT(!codec_ctx_new(&o->codec));

@@ -44,6 +44,9 @@ struct owner {
 	struct page_read *reads[OWNER_MAX_READS];
 	uint32_t n_reads;
 	uint32_t n_lent; /* records that were read and not released */
+	struct list decodes;
+	struct decode_job *decoding; /* the other thread is in it */
+	bool decoder_sleeps;	     /* for directed scenarios */
 	struct swap_file_job writes[OWNER_MAX_WRITES];
 	uint32_t n_writes;
 	bool read_fails; /* for directed scenarios */
@@ -82,6 +85,10 @@ bool owner_file_round(struct owner *o);	 /* all that is under way comes back, an
 int owner_file_load(struct owner *o, struct slot_id id, void *dst); /* as swap_load(), for checks */
 uint32_t owner_file_read(void *user, struct page_read **reads, uint32_t n);
 void owner_file_release(void *user, struct page_read *read);
+bool owner_post_decode(void *user, struct decode_job *job);
+bool owner_unpost_decode(void *user, struct decode_job *job);
+/* The other thread begins with a job, goes on for @n_pages, or leaves it. False: it has none. */
+bool owner_decode(struct owner *o, uint32_t n_pages);
 
 static inline struct proc *proc_of(const struct space *sp)
 {

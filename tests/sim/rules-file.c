@@ -43,12 +43,16 @@ static void begin_read(struct rig *r, struct thread *t, uint32_t page)
 	ASSERT(r->s.owner.n_reads > n && !rig_run(t));
 }
 
+static void tell_unpinned(struct owner *o)
+{
+	while (o->n_unpinned)
+		owner_retry(o, (struct slot_id){ o->unpinned[--o->n_unpinned] });
+}
+
 static void read_comes(struct rig *r)
 {
 	ASSERT(owner_file_round(&r->s.owner));
-	while (r->s.owner.n_unpinned)
-		owner_retry(&r->s.owner,
-			    (struct slot_id){ r->s.owner.unpinned[--r->s.owner.n_unpinned] });
+	tell_unpinned(&r->s.owner);
 }
 
 static void file_page_comes_back(void)
@@ -330,6 +334,93 @@ static void r6_exit_under_early(void)
 	rig_free(r);
 }
 
+/* What was read early is there, and another thread has decompressed two pages of it. */
+static struct rig *rig_decoding(void)
+{
+	struct rig *r = rig_walking();
+
+	r->s.owner.decoder_sleeps = true;
+	read_comes(r);
+	ASSERT(rig_run(r->t[0]) && r->s.owner.group.n_early == 1);
+	ASSERT(owner_decode(&r->s.owner, 2) && r->s.owner.decoding);
+	return r;
+}
+
+static void decoder_leaves(struct rig *r)
+{
+	r->s.owner.decoder_sleeps = false;
+	ASSERT(owner_decode(&r->s.owner, UINT32_MAX) && !r->s.owner.decoding);
+	tell_unpinned(&r->s.owner);
+}
+
+/* The owner decompresses the rest, and waits for the page that the other thread is at. */
+static void early_is_decoded_by_two(void)
+{
+	struct rig *r = rig_decoding();
+	uint32_t k;
+
+	program_touch(r->t[0], RIG_FIRST + 5, false);
+	ASSERT(!rig_run(r->t[0]));
+	rig_serve(r);
+	ASSERT(!rig_run(r->t[0]) && r->s.owner.group.stats.n_file_joined == 1);
+	decoder_leaves(r);
+	ASSERT(rig_run(r->t[0]));
+	for (k = 5; k < 9; k++)
+		rig_touch(r, r->t[0], RIG_FIRST + k, false);
+	rig_free(r);
+}
+
+/* The other thread is in it until it leaves, though nobody wants the pages. */
+static void early_is_given_up_under_decode(void)
+{
+	struct rig *r = rig_decoding();
+
+	rig_pass(r, 30);
+	owner_tick(&r->s.owner, r->sp);
+	ASSERT(r->s.owner.group.n_early == 1 && r->s.owner.n_lent);
+	rig_agent(r);
+	(void)owner_receive(&r->s.owner, r->p);
+	program_touch(r->t[0], RIG_FIRST + 5, false);
+	ASSERT(!rig_run(r->t[0]));
+	rig_serve(r);
+	ASSERT(!rig_run(r->t[0]));
+	decoder_leaves(r);
+	ASSERT(!r->s.owner.group.n_early && !r->s.owner.n_lent);
+	served_in_the_end(r, r->t[0], r->sp);
+	rig_free(r);
+}
+
+static void r6_exit_under_decode(void)
+{
+	struct rig *r = rig_decoding();
+
+	proc_exit(r->p);
+	owner_tick(&r->s.owner, r->sp);
+	ASSERT(r->s.owner.group.n_loading && r->s.owner.n_lent);
+	decoder_leaves(r);
+	ASSERT(!r->s.owner.group.n_early && !r->s.owner.group.n_loading && !r->s.owner.n_lent);
+	rig_free(r);
+}
+
+/* What the other thread found lost is lost: that page alone. */
+static void r7_early_record_is_changed(void)
+{
+	struct rig *r = rig_walking();
+	uint64_t k;
+
+	r->s.world.bus_expected = true;
+	for (k = 0; k < r->s.owner.disk.n_bytes; k += 8)
+		r->s.owner.disk.bytes[k] ^= 0x40;
+	read_comes(r);
+	for (k = 0; k < r->s.owner.disk.n_bytes; k += 8)
+		r->s.owner.disk.bytes[k] ^= 0x40;
+	ASSERT(rig_run(r->t[0]));
+	program_touch(r->t[0], RIG_FIRST + 5, false);
+	served_in_the_end(r, r->t[0], r->sp);
+	ASSERT(r->s.world.stats.n_bus == 2 && r->s.owner.group.stats.n_poisoned == 2);
+	rig_free(r);
+}
+
 static void file_all_come_home(void)
 {
 	struct rig *r = rig_on_disk();
@@ -359,6 +450,10 @@ const struct rule rules_file[] = {
 	{ "r6_two_wait_for_one_read", r6_two_wait_for_one_read },
 	{ "r6_exit_under_read", r6_exit_under_read },
 	{ "r6_exit_under_early", r6_exit_under_early },
+	{ "early_is_decoded_by_two", early_is_decoded_by_two },
+	{ "early_is_given_up_under_decode", early_is_given_up_under_decode },
+	{ "r6_exit_under_decode", r6_exit_under_decode },
+	{ "r7_early_record_is_changed", r7_early_record_is_changed },
 	{ "r7_unreadable_page_is_poison", r7_unreadable_page_is_poison },
 	{ "r7_changed_record_is_poison", r7_changed_record_is_poison },
 	{ "r8_fork_under_read", r8_fork_under_read },

@@ -67,25 +67,25 @@ static void test_next_of_a_stream(void **state)
 	sp->group = &group;
 	fault(sp, 0, &plan);
 	for (; plan.n < 16; page += plan.n) {
-		assert_int_equal(readahead_next(sp, addr_of(page - 1), &next), 0);
+		assert_int_equal(readahead_next(sp, addr_of(page - 1), NULL, &next), 0);
 		fault(sp, page, &plan);
 	}
 	page -= plan.n;
-	assert_int_equal(readahead_next(sp, addr_of(page), &next), addr_of(page + 16));
+	assert_int_equal(readahead_next(sp, addr_of(page), NULL, &next), addr_of(page + 16));
 	assert_int_equal(next.start, addr_of(page + 16));
 	assert_int_equal(next.n, 16);
 	/* it is joined in its middle: the stream goes on behind it */
-	readahead_joined(sp, addr_of(page + 20), &next);
-	assert_int_equal(readahead_next(sp, addr_of(page + 20), &next), addr_of(page + 32));
+	readahead_joined(sp, addr_of(page + 20), &next, false);
+	assert_int_equal(readahead_next(sp, addr_of(page + 20), NULL, &next), addr_of(page + 32));
 	assert_int_equal(next.n, 32);
 	readahead_too_early(sp, addr_of(page + 32));
-	assert_int_equal(readahead_next(sp, addr_of(page + 20), &next), 0);
+	assert_int_equal(readahead_next(sp, addr_of(page + 20), NULL, &next), 0);
 
 	fault(sp, 900, &plan);
 	for (page = 899; plan.n < 16; page -= plan.n)
 		fault(sp, page, &plan);
 	page += plan.n;
-	assert_int_equal(readahead_next(sp, addr_of(page), &next), addr_of(page - 16));
+	assert_int_equal(readahead_next(sp, addr_of(page), NULL, &next), addr_of(page - 16));
 	assert_int_equal(next.start, addr_of(page - 31));
 	assert_int_equal(next.n, 16);
 	assert_int_equal(next.stride, 1);
