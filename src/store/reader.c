@@ -15,13 +15,18 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/inject.h"
+#include "base/list.h"
+
+#define DIRECT_ALIGN 4096u /* of memory, for O_DIRECT */
 
 struct reader_buf {
 	struct disk_io io;
 	struct reader_read *reads; /* that are read with it, in order; lent ones are not here */
 	struct reader_read **last;
 	uint32_t n_reads; /* lent ones included; 0: free */
+	bool is_extra;	  /* made for one record that is read again, and freed after it */
 	struct reader_buf *next_free;
+	struct list link; /* of an extra one: reader->extra */
 };
 
 struct read_list {
@@ -36,6 +41,8 @@ struct reader {
 	struct reader_buf *free;
 	struct read_list done;	/* not reaped yet */
 	struct read_list again; /* to be read alone */
+	struct list extra;
+	bool extra_flies; /* one at a time */
 	uint32_t n_held;
 	struct reader_stats stats;
 	struct reader_buf bufs[READER_BUFS];
@@ -71,7 +78,8 @@ static struct reader_read *list_pop(struct read_list *l)
 int reader_new(struct reader **ret_reader, struct disk *disk)
 {
 	_cleanup_(reader_freep) struct reader *r = inject_fail() ? NULL : calloc(1, sizeof(*r));
-	struct disk_queue_options options = { .depth = READER_BUFS, .n_memories = 1 };
+	struct disk_queue_options options = { .depth = READER_BUFS + 1, /* the extra one */
+					      .n_memories = 1 };
 	uint32_t i;
 	int e;
 
@@ -79,8 +87,9 @@ int reader_new(struct reader **ret_reader, struct disk *disk)
 		return err_origin(-ENOMEM);
 	list_reset(&r->done);
 	list_reset(&r->again);
+	list_init(&r->extra);
 	r->block_mask = disk->block_bytes - 1;
-	r->memory = inject_fail() ? NULL : aligned_alloc(4096, READER_BUFS * READER_BUF_BYTES);
+	r->memory = inject_fail() ? NULL : aligned_alloc(DIRECT_ALIGN, READER_BUFS * READER_BUF_BYTES);
 	if (!r->memory)
 		return err_origin(-ENOMEM);
 	options.memory[0] = (struct iovec){ r->memory, READER_BUFS * READER_BUF_BYTES };
@@ -97,16 +106,6 @@ int reader_new(struct reader **ret_reader, struct disk *disk)
 	return 0;
 }
 
-struct reader *reader_free(struct reader *r)
-{
-	if (!r)
-		return NULL;
-	disk_queue_free(r->queue);
-	free(r->memory);
-	free(r);
-	return NULL;
-}
-
 static uint64_t block_down(const struct reader *r, uint64_t offset)
 {
 	return offset & ~r->block_mask;
@@ -117,19 +116,49 @@ static uint64_t block_up(const struct reader *r, uint64_t offset)
 	return (offset + r->block_mask) & ~r->block_mask;
 }
 
-/* pre: one is free */
-static struct reader_buf *buf_take(struct reader *r, struct reader_read *first)
+static void buf_set(const struct reader *r, struct reader_buf *b, const struct reader_read *first)
 {
-	struct reader_buf *b = r->free;
 	uint64_t end = block_up(r, first->extent.offset + first->extent.n_bytes);
 
-	ASSERT(b && b->n_reads == 0);
-	r->free = b->next_free;
 	b->reads = NULL;
 	b->last = &b->reads;
 	b->io.offset = block_down(r, first->extent.offset);
 	b->io.n_bytes = (uint32_t)(end - b->io.offset);
 	ASSERT(b->io.n_bytes <= READER_BUF_BYTES);
+}
+
+/* pre: one is free */
+static struct reader_buf *buf_take(struct reader *r, const struct reader_read *first)
+{
+	struct reader_buf *b = r->free;
+
+	ASSERT(b && b->n_reads == 0);
+	r->free = b->next_free;
+	buf_set(r, b, first);
+	return b;
+}
+
+/*
+ * All buffers may be lent to loads that wait for a record which has to be read again, and give none
+ * back before. Return: NULL: no memory; tried again when a buffer comes back.
+ */
+static struct reader_buf *buf_make_extra(struct reader *r, const struct reader_read *read)
+{
+	struct reader_buf *b = inject_fail() ? NULL : calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	buf_set(r, b, read);
+	b->is_extra = true;
+	b->io.user = b;
+	b->io.bytes = aligned_alloc(DIRECT_ALIGN, b->io.n_bytes);
+	if (!b->io.bytes) {
+		free(b);
+		return NULL;
+	}
+	list_init(&b->link);
+	list_append(&r->extra, &b->link);
+	r->extra_flies = true;
 	return b;
 }
 
@@ -162,13 +191,38 @@ static void buf_begin(struct reader *r, struct reader_buf *b)
 	disk_submit(r->queue, &b->io);
 }
 
+static void extra_free(struct reader_buf *b)
+{
+	list_unlink(&b->link);
+	free(b->io.bytes);
+	free(b);
+}
+
 static void buf_drop_read(struct reader *r, struct reader_buf *b)
 {
 	ASSERT(b->n_reads > 0);
 	if (--b->n_reads > 0)
 		return;
+	if (b->is_extra) {
+		extra_free(b);
+		return;
+	}
 	b->next_free = r->free;
 	r->free = b;
+}
+
+struct reader *reader_free(struct reader *r)
+{
+	struct reader_buf *b, *tmp;
+
+	if (!r)
+		return NULL;
+	disk_queue_free(r->queue);
+	list_for_each_safe(b, tmp, &r->extra, link)
+		extra_free(b);
+	free(r->memory);
+	free(r);
+	return NULL;
 }
 
 uint32_t reader_submit(struct reader *r, struct reader_read *const *reads, uint32_t n)
@@ -200,17 +254,22 @@ void reader_flush(struct reader *r)
 	disk_flush(r->queue);
 }
 
+static struct reader_buf *buf_again(struct reader *r, const struct reader_read *read)
+{
+	if (r->free)
+		return buf_take(r, read);
+	return r->extra_flies ? NULL : buf_make_extra(r, read);
+}
+
 /* Records that were read together with one that cannot be: each alone. */
 static void read_again(struct reader *r)
 {
-	struct reader_read *read;
 	struct reader_buf *b;
 
 	if (!r->again.first)
 		return;
-	while (r->free && (read = list_pop(&r->again))) {
-		b = buf_take(r, read);
-		buf_add(b, read);
+	while (r->again.first && (b = buf_again(r, r->again.first))) {
+		buf_add(b, list_pop(&r->again));
 		buf_begin(r, b);
 	}
 	disk_flush(r->queue);
@@ -220,22 +279,25 @@ static void read_again(struct reader *r)
 static void buf_end(struct reader *r, struct reader_buf *b)
 {
 	struct reader_read *read, *next;
+	bool failed = b->io.result;
 
-	if (b->io.result)
-		r->stats.n_errors++;
-	for (read = b->reads; read; read = next) {
+	r->stats.n_errors += failed;
+	if (b->is_extra)
+		r->extra_flies = false;
+	read = b->reads;
+	b->reads = NULL;
+	for (; read; read = next) {
 		next = read->next;
-		if (b->io.result == 0) {
+		if (!failed) {
 			read->record = b->io.bytes + (read->extent.offset - b->io.offset);
 			list_push(&r->done, read);
 			continue;
 		}
-		buf_drop_read(r, b);
 		read->buf = NULL;
 		list_push(read->is_again ? &r->done : &r->again, read);
 		read->is_again = true;
+		buf_drop_read(r, b); /* with the last one it may be gone */
 	}
-	b->reads = NULL;
 }
 
 static uint32_t reap(struct reader *r, struct reader_read **ret_reads, uint32_t n_max, bool wait)

@@ -12,7 +12,8 @@
  *
  * Ownership: a read belongs to the reader from reader_submit() until reader_release().
  * Threads:   one.
- * Invariant: at most READER_BUFS I/Os at once; reads never wait for a write of the store.
+ * Invariant: at most READER_BUFS I/Os at once, and one that is read again though all buffers are lent;
+ *            reads never wait for a write of the store.
  */
 #ifndef USWAP_STORE_READER_H
 #define USWAP_STORE_READER_H
@@ -35,7 +36,7 @@ struct reader_read {
 	const void *record;	   /* out; NULL: it could not be read */
 	struct reader_buf *buf;	   /* the reader's */
 	struct reader_read *next;  /* the reader's */
-	bool is_again;		   /* the reader\'s: it failed once */
+	bool is_again;		   /* the reader's: it failed once */
 };
 
 struct reader_stats {
