@@ -37,6 +37,7 @@ struct front {
 	int worker_status; /* as waitpid() gave it, once it is not running */
 	int program_status;
 	int stop_signal;
+	bool unmanaged; /* the user was told that the program is */
 	sigset_t inherited_mask;
 	struct sigaction inherited_child;
 	char socket_name[64]; /* "@uswap-…" */

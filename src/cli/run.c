@@ -61,11 +61,12 @@ static int command_refused(const char *name, int why, int error)
 
 static void unmanaged_warn(struct front *f)
 {
-	if (preload_is_missing(f->program_pid))
-		log_warn("the program does not load " PRELOAD_NAME
-			 " (static, privileged, under valgrind, or started with an environment of "
-			 "its own): it "
-			 "runs unmanaged, without limit");
+	if (!preload_is_missing(f->program_pid))
+		return;
+	f->unmanaged = true;
+	log_warn("the program does not load " PRELOAD_NAME
+		 " (static, privileged, under valgrind, or started with an environment of its "
+		 "own): it runs unmanaged, without limit");
 }
 
 static void unmanaged_known(struct front *f)
@@ -93,7 +94,7 @@ static void figures_print(struct front *f, const struct run_options *o)
 
 	if (!front_finish(f, &n_left)) {
 		log_warn("the daemon gave no figures");
-	} else if (!o->quiet) {
+	} else if (!o->quiet && (f->shared->summary.peak_bytes || !f->unmanaged)) {
 		summary_format(line, sizeof(line), &f->shared->summary, o->limit_bytes);
 		fprintf(stderr, "uswap: %s\n", line);
 	}
@@ -151,6 +152,7 @@ static int command_run(struct front *f, const struct run_options *o, const char 
 		return EXIT_OURS;
 	}
 
+	f->unmanaged = is_static;
 	if (is_static)
 		log_warn("%s is statically linked or for another machine: it runs unmanaged, "
 			 "without limit",

@@ -113,6 +113,7 @@ part_unmanaged()
 	fi
 	expect 0 'unmanaged' --limit 64M -- env -i "$(command -v sleep)" 2
 	[ "$(grep -c unmanaged "$work/err")" = 1 ] || fail "more than one warning"
+	! grep -q 'large enough' "$work/err" || fail "the last line says why, wrongly"
 }
 
 # Everything a stranger may send: the victim goes on and has its pages.
