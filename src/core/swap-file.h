@@ -79,8 +79,11 @@ bool swap_file_needs_read(struct swap *s, struct slot_id id, struct swap_extent 
  */
 int swap_load_bytes(struct swap *s, struct slot_id id, const void *record, void *dst,
 		    struct codec_ctx *ctx, struct swap_use *ret_use);
-/* Count a page whose bytes could not be read at all. Return: SWAP_E_LOST. */
-int swap_load_failed(struct swap *s, struct slot_id id);
+/* The same ahead of the load, whose owner then says what became of it; any thread. Counts nothing. */
+int swap_load_ahead(struct swap *s, struct slot_id id, const void *record, void *dst,
+		    struct codec_ctx *ctx, struct swap_use *ret_use);
+/* Count a page that was read: @r is what swap_load_ahead() returned; SWAP_E_LOST: it could not be read. */
+void swap_load_count(struct swap *s, struct slot_id id, int r);
 
 /* ---- for who has the disk ------------------------------------------------------------------- */
 

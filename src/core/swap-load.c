@@ -103,15 +103,13 @@ static struct entry *load_entry(struct swap *s, struct area *area, struct slot_i
 	return entry_where(e).kept ? NULL : e;
 }
 
-/* What a read of @e ended with, for figures and caller. */
-static void load_say(struct swap_app *app, const struct entry *e, int r, struct swap_use *ret_use)
+/* What is known of a page whose read ended with @r. */
+static void use_get(const struct entry *e, int r, struct swap_use *ret_use)
 {
-	if (r == SWAP_E_LOST)
-		fetch_add_relaxed(&app->figures.n_lost, 1);
-	if (r == 0 && ret_use) {
-		ret_use->evict_seq = e->evict_seq;
-		ret_use->level = entry_where(e).level;
-	}
+	if (r || !ret_use)
+		return;
+	ret_use->evict_seq = e->evict_seq;
+	ret_use->level = entry_where(e).level;
 }
 
 int swap_load(struct swap *s, struct slot_id id, void *dst, struct codec_ctx *ctx,
@@ -125,7 +123,9 @@ int swap_load(struct swap *s, struct slot_id id, void *dst, struct codec_ctx *ct
 		return SWAP_E_EMPTY;
 	inject_race();
 	r = entry_read(s, e, dst, ctx);
-	load_say(area->app, e, r, ret_use);
+	if (r == SWAP_E_LOST)
+		fetch_add_relaxed(&area->app->figures.n_lost, 1);
+	use_get(e, r, ret_use);
 	return r;
 }
 
@@ -159,11 +159,10 @@ void swap_file_extent(struct swap *s, struct slot_id id, struct swap_extent *ret
 	segment_view_end(&s->segs, loc, &view);
 }
 
-int swap_load_bytes(struct swap *s, struct slot_id id, const void *record, void *dst,
+int swap_load_ahead(struct swap *s, struct slot_id id, const void *record, void *dst,
 		    struct codec_ctx *ctx, struct swap_use *ret_use)
 {
-	struct area *area = area_of(&s->areas, id);
-	struct entry *e = load_entry(s, area, id);
+	struct entry *e = load_entry(s, area_of(&s->areas, id), id);
 	struct segment_view view;
 	struct segment_loc loc;
 	int r;
@@ -173,15 +172,24 @@ int swap_load_bytes(struct swap *s, struct slot_id id, const void *record, void 
 	segment_view_begin(&s->segs, loc, &view);
 	r = record_read(s, e, view.seal, record, dst, ctx);
 	segment_view_end(&s->segs, loc, &view);
-	fetch_add_relaxed(&area->app->figures.n_load_file, 1);
-	load_say(area->app, e, r, ret_use);
+	use_get(e, r, ret_use);
 	return r;
 }
 
-int swap_load_failed(struct swap *s, struct slot_id id)
+void swap_load_count(struct swap *s, struct slot_id id, int r)
 {
-	fetch_add_relaxed(&area_of(&s->areas, id)->app->figures.n_lost, 1);
-	return SWAP_E_LOST;
+	struct app_figures *f = &area_of(&s->areas, id)->app->figures;
+
+	fetch_add_relaxed(r == SWAP_E_LOST ? &f->n_lost : &f->n_load_file, 1);
+}
+
+int swap_load_bytes(struct swap *s, struct slot_id id, const void *record, void *dst,
+		    struct codec_ctx *ctx, struct swap_use *ret_use)
+{
+	int r = swap_load_ahead(s, id, record, dst, ctx, ret_use);
+
+	swap_load_count(s, id, r);
+	return r;
 }
 
 bool swap_is_filled(struct swap *s, struct slot_id id, uint64_t *ret_word)

@@ -23,6 +23,9 @@
 #define IN_USE_PAUSE_NS (50L * 1000 * 1000)
 #define READS_MAX 1024u /* records asked for at once */
 #define SMALL_LIMIT_BYTES (64ULL << 20)
+#define LARGE_LIMIT_BYTES (256ULL << 20)
+
+_Static_assert(READER_BUFS >= AHEAD_MAX_PAGES, "a window can be read whole, wherever its pages lie");
 
 /* ---- reads ---------------------------------------------------------------------------------- */
 
@@ -134,7 +137,7 @@ static int file_open(struct worker *w)
 	return r ? -EINVAL : 0;
 }
 
-static int reads_init(struct backing *b)
+static int reads_init(struct backing *b, uint32_t buf_bytes)
 {
 	uint32_t k;
 
@@ -144,7 +147,8 @@ static int reads_init(struct backing *b)
 		return err_origin(-ENOMEM);
 	for (k = 0; k < READS_MAX; k++)
 		b->free[b->n_free++] = &b->reads[k];
-	return reader_new(&b->reader, &b->file.disk);
+	b->read_bytes = (uint64_t)READER_BUFS * buf_bytes;
+	return reader_new(&b->reader, &b->file.disk, buf_bytes);
 }
 
 /* Before the first app: the store cannot be given a file later. */
@@ -179,7 +183,8 @@ int backing_open(struct worker *w)
 	if (!r)
 		r = swap_file_attach(w->swap, &options);
 	if (!r)
-		r = reads_init(b);
+		r = reads_init(b, limit && limit < LARGE_LIMIT_BYTES ? READER_MIN_BUF_BYTES
+								    : 2 * READER_MIN_BUF_BYTES);
 	if (!r)
 		r = store_new(&b->store, &store, b->bell);
 	if (!r)

@@ -81,7 +81,7 @@ uint64_t budget_store_pages(struct worker *w, uint64_t *ret_pool_pages)
 
 		swap_file_stats_get(w->swap, &f);
 		meta += PAGES(f.buf_bytes + f.meta_bytes) +
-			PAGES((uint64_t)READER_BUFS * READER_BUF_BYTES + GROUP_DECODE_BYTES);
+			PAGES(w->backing.read_bytes + GROUP_DECODE_BYTES);
 	}
 	if (ret_pool_pages)
 		*ret_pool_pages = PAGES(s.pool_bytes);

@@ -176,6 +176,7 @@ struct backing {
 	struct reader_read *reads; /* all of them */
 	struct reader_read **free; /* stack of those not in use */
 	uint32_t n_free;
+	uint64_t read_bytes; /* of the reader's buffers */
 	struct watch watch;  /* of the reader */
 	_Atomic bool broken; /* cannot be written any more */
 	bool retiring;	     /* all of it goes back to memory */

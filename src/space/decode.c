@@ -34,7 +34,7 @@ bool decode_job_step(struct decode_job *job, struct codec_ctx *ctx)
 	if (read->state != READ_DONE || !read->record)
 		return true;
 	inject_race();
-	read->result = swap_load_bytes(job->swap, read->slot, read->record,
+	read->result = swap_load_ahead(job->swap, read->slot, read->record,
 				       job->pages + (size_t)k * PAGE_BYTES, ctx, &read->use);
 	read->is_decoded = true;
 	return true;

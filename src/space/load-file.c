@@ -235,15 +235,22 @@ static bool load_start(struct file_load *l, struct space_group *g)
 	return ok;
 }
 
-/* An early load is given up: now, or when its reads have come. */
+/* An early load is given up: now, or when its reads have come. What has come is given back now. */
 static void early_drop(struct file_load *l, struct space_group *g)
 {
+	bool reads = l->n_flying;
+	uint32_t k;
+
 	ASSERT(l->why == LOAD_FOR_STREAM);
 	decode_settle(l, g, false);
-	if (l->n_flying)
-		l->space = NULL;
-	else
+	if (!l->n_flying) {
 		load_end(l, g);
+		return;
+	}
+	l->space = NULL;
+	for (k = 0; reads && k < AHEAD_MAX_PAGES; k++)
+		if (l->read[k].state != READ_FLYING)
+			page_drop(l, g, k);
 }
 
 void load_early_drop(struct space_group *g)
@@ -252,9 +259,13 @@ void load_early_drop(struct space_group *g)
 
 	if (!g->n_early)
 		return;
-	list_for_each_safe(l, tmp, &g->loads, link)
-		if (l->why == LOAD_FOR_STREAM)
-			early_drop(l, g);
+	list_for_each_safe(l, tmp, &g->loads, link) {
+		if (l->why != LOAD_FOR_STREAM)
+			continue;
+		if (l->space)
+			readahead_too_far(l->space);
+		early_drop(l, g);
+	}
 }
 
 static struct file_load *early_at(struct space *sp, uint64_t addr)
@@ -370,11 +381,12 @@ static int page_fetch(struct space *sp, struct file_load *l, uint32_t k, void *d
 		return SWAP_E_GONE;
 	if (read->state == READ_NONE)
 		return swap_load(g->swap, read->slot, dst, g->codec, ret_use);
-	if (!read->record)
-		return swap_load_failed(g->swap, read->slot);
-	if (read->is_decoded) {
+	if (!read->record || read->is_decoded) {
+		int r = read->record ? read->result : SWAP_E_LOST;
+
 		*ret_use = read->use;
-		return read->result;
+		swap_load_count(g->swap, read->slot, r);
+		return r;
 	}
 	return swap_load_bytes(g->swap, read->slot, read->record, dst, g->codec, ret_use);
 }
@@ -571,10 +583,10 @@ bool load_file_join(struct space *sp, const struct waiting_fault *f, struct slot
 		early_drop(l, g);
 		return false;
 	}
+	l->waited = l->n_flying > 0;
 	decode_settle(l, g, true);
 	l->why = LOAD_FOR_FAULT;
 	l->fault = *f;
-	l->waited = l->n_flying > 0;
 	load_pin_rest(sp, l);
 	g->n_early--;
 	g->stats.n_file_joined++;

@@ -204,14 +204,23 @@ void readahead_too_early(struct space *sp, uint64_t addr)
 
 		if (s->stride < 0)
 			off = -off;
-		if (!s->window || off < 0 ||
-		    off > (int64_t)AHEAD_MAX_PAGES * (1 + MORE_EARLY_MAX) * labs(s->stride))
+		if (!s->window || off < 0 || off % labs(s->stride) ||
+		    off > (int64_t)s->window * (1 + MORE_EARLY_MAX) * labs(s->stride))
 			continue;
 		if (s->more_early)
 			s->more_early--;
 		else
 			s->is_slow = true;
+		return;
 	}
+}
+
+void readahead_too_far(struct space *sp)
+{
+	uint32_t k;
+
+	for (k = 0; k < SPACE_N_STREAMS; k++)
+		sp->streams[k].more_early = 0;
 }
 
 void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, uint32_t n_done)
@@ -219,8 +228,6 @@ void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, u
 	uint64_t page = addr / PAGE_BYTES;
 	uint32_t k;
 
-	if (n_done == plan->n && plan->n > 1)
-		return;
 	for (k = 0; k < SPACE_N_STREAMS; k++) {
 		struct stream *s = &sp->streams[k];
 

@@ -140,6 +140,7 @@ uint64_t readahead_next(struct space *sp, uint64_t addr, const struct ahead *beh
  */
 void readahead_joined(struct space *sp, uint64_t addr, const struct ahead *plan, bool waits);
 void readahead_too_early(struct space *sp, uint64_t addr); /* nobody came there in time */
+void readahead_too_far(struct space *sp); /* what early loads hold is missing elsewhere */
 /* Tell the stream where the next fault is expected. */
 void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, uint32_t n_done);
 

@@ -151,7 +151,7 @@ struct page_read {
 		READ_FLYING, /* the host has it */
 		READ_DONE,   /* .record is lent to us */
 	} state;
-	bool is_decoded;     /* .result is what swap_load_bytes() returned, .use what it gave */
+	bool is_decoded;     /* .result is what swap_load_ahead() returned, .use what it gave */
 	int result;
 	struct swap_use use;
 };

@@ -37,6 +37,7 @@ struct read_list {
 struct reader {
 	struct disk_queue *queue;
 	uint64_t block_mask;
+	uint32_t buf_bytes;
 	uint8_t *memory;
 	struct reader_buf *free;
 	struct read_list done;	/* not reaped yet */
@@ -75,7 +76,7 @@ static struct reader_read *list_pop(struct read_list *l)
 	return read;
 }
 
-int reader_new(struct reader **ret_reader, struct disk *disk)
+int reader_new(struct reader **ret_reader, struct disk *disk, uint32_t buf_bytes)
 {
 	_cleanup_(reader_freep) struct reader *r = inject_fail() ? NULL : calloc(1, sizeof(*r));
 	struct disk_queue_options options = { .depth = READER_BUFS + 1, /* the extra one */
@@ -89,12 +90,13 @@ int reader_new(struct reader **ret_reader, struct disk *disk)
 	list_reset(&r->again);
 	list_init(&r->extra);
 	r->block_mask = disk->block_bytes - 1;
-	r->memory = inject_fail() ? NULL : aligned_alloc(DIRECT_ALIGN, READER_BUFS * READER_BUF_BYTES);
+	r->buf_bytes = buf_bytes;
+	r->memory = inject_fail() ? NULL : aligned_alloc(DIRECT_ALIGN, (size_t)READER_BUFS * buf_bytes);
 	if (!r->memory)
 		return err_origin(-ENOMEM);
-	options.memory[0] = (struct iovec){ r->memory, READER_BUFS * READER_BUF_BYTES };
+	options.memory[0] = (struct iovec){ r->memory, (size_t)READER_BUFS * buf_bytes };
 	for (i = READER_BUFS; i-- > 0;) {
-		r->bufs[i].io.bytes = r->memory + (size_t)i * READER_BUF_BYTES;
+		r->bufs[i].io.bytes = r->memory + (size_t)i * buf_bytes;
 		r->bufs[i].io.user = &r->bufs[i];
 		r->bufs[i].next_free = r->free;
 		r->free = &r->bufs[i];
@@ -124,7 +126,7 @@ static void buf_set(const struct reader *r, struct reader_buf *b, const struct r
 	b->last = &b->reads;
 	b->io.offset = block_down(r, first->extent.offset);
 	b->io.n_bytes = (uint32_t)(end - b->io.offset);
-	ASSERT(b->io.n_bytes <= READER_BUF_BYTES);
+	ASSERT(b->io.n_bytes <= r->buf_bytes);
 }
 
 /* pre: one is free */
@@ -167,7 +169,7 @@ static bool buf_extend(const struct reader *r, struct reader_buf *b, const struc
 {
 	uint64_t end = block_up(r, read->extent.offset + read->extent.n_bytes);
 
-	if (read->extent.offset < b->io.offset || end - b->io.offset > READER_BUF_BYTES)
+	if (read->extent.offset < b->io.offset || end - b->io.offset > r->buf_bytes)
 		return false;
 	if (end - b->io.offset > b->io.n_bytes)
 		b->io.n_bytes = (uint32_t)(end - b->io.offset);
@@ -249,11 +251,6 @@ uint32_t reader_submit(struct reader *r, struct reader_read *const *reads, uint3
 	return i;
 }
 
-void reader_flush(struct reader *r)
-{
-	disk_flush(r->queue);
-}
-
 static struct reader_buf *buf_again(struct reader *r, const struct reader_read *read)
 {
 	if (r->free)
@@ -272,6 +269,13 @@ static void read_again(struct reader *r)
 		buf_add(b, list_pop(&r->again));
 		buf_begin(r, b);
 	}
+	disk_flush(r->queue);
+}
+
+void reader_flush(struct reader *r)
+{
+	if (r->again.first)
+		read_again(r); /* there may be memory for it now */
 	disk_flush(r->queue);
 }
 

@@ -22,8 +22,8 @@
 #include "store/disk.h"
 
 enum {
-	READER_BUF_BYTES = 32 << 10, /* one I/O at most */
-	READER_BUFS = 48,
+	READER_BUFS = 64,
+	READER_MIN_BUF_BYTES = 16 << 10, /* a record may begin and end in blocks of others */
 };
 
 struct reader;
@@ -46,7 +46,8 @@ struct reader_stats {
 	uint64_t n_errors; /* I/Os */
 };
 
-int reader_new(struct reader **ret_reader, struct disk *disk);
+/* @buf_bytes: one I/O at most, READER_MIN_BUF_BYTES or more; multiple of that. */
+int reader_new(struct reader **ret_reader, struct disk *disk, uint32_t buf_bytes);
 /* Waits for what flies; what was not reaped is forgotten. Return: NULL */
 struct reader *reader_free(struct reader *r);
 

@@ -21,8 +21,8 @@ uint32_t owner_file_read(void *user, struct page_read **reads, uint32_t n)
 
 	if (!o->quiet && !below(o, 8)) /* it may take fewer, or none */
 		n = below(o, n + 1);
-	if (n > OWNER_MAX_READS - o->n_reads)
-		n = OWNER_MAX_READS - o->n_reads;
+	if (n > o->n_reads_max - o->n_reads - o->n_lent)
+		n = o->n_reads_max - o->n_reads - o->n_lent;
 	for (k = 0; k < n; k++)
 		o->reads[o->n_reads++] = reads[k];
 	return n;
@@ -93,6 +93,7 @@ void owner_file_init(struct owner *o)
 
 	ASSERT(!swap_file_attach(o->swap, &options));
 	test_disk_init(&o->disk, FILE_BYTES);
+	o->n_reads_max = below(o, 3) ? OWNER_MAX_READS : 10;
 }
 
 void owner_file_deinit(struct owner *o)

@@ -43,6 +43,7 @@ struct owner {
 	struct test_disk disk; /* .bytes NULL: there is no file */
 	struct page_read *reads[OWNER_MAX_READS];
 	uint32_t n_reads;
+	uint32_t n_reads_max; /* and records lent: what there are buffers for */
 	uint32_t n_lent; /* records that were read and not released */
 	struct list decodes;
 	struct decode_job *decoding; /* the other thread is in it */

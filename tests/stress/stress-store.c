@@ -231,7 +231,7 @@ static void begin(uint64_t seed, bool no_uring)
 		owners[i].rng.v = seed + i;
 		ASSERT(swap_app_new(the_swap, &owners[i].app) == 0);
 		ASSERT(codec_ctx_new(&owners[i].ctx) == 0);
-		ASSERT(reader_new(&owners[i].reader, &file.disk) == 0);
+		ASSERT(reader_new(&owners[i].reader, &file.disk, READER_MIN_BUF_BYTES) == 0);
 	}
 	store_release(&is_retiring, false);
 	ASSERT(store_start(the_store) == 0);

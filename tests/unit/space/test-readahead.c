@@ -91,6 +91,57 @@ static void test_next_of_a_stream(void **state)
 	assert_int_equal(next.stride, 1);
 }
 
+/* Who had to wait for what was read early gets more of it; who left it lying gets less, and nobody else. */
+static void test_depth_of_a_stream(void **state)
+{
+	struct space *sp = *state;
+	struct space_group group = { .early_window = 16 };
+	struct ahead plan, next, second;
+	uint32_t page = 1, k;
+
+	sp->group = &group;
+	fault(sp, 0, &plan);
+	for (; plan.n < 64; page += plan.n)
+		fault(sp, page, &plan);
+	page -= plan.n;
+	assert_int_equal(readahead_depth(sp, addr_of(page)), 1);
+	for (k = 0; k < 4; k++) {
+		page = (uint32_t)(readahead_next(sp, addr_of(page), NULL, &next) / PAGE_BYTES) %
+		       LEAF_PAGES;
+		readahead_joined(sp, addr_of(page), &next, true);
+	}
+	assert_int_equal(readahead_depth(sp, addr_of(page)), 3);
+	(void)readahead_next(sp, addr_of(page), NULL, &next);
+	assert_int_equal(readahead_next(sp, addr_of(page), &next, &second), addr_of(page + 128));
+
+	readahead_too_early(sp, addr_of(page) - PAGE_BYTES); /* somebody else's */
+	readahead_too_early(sp, addr_of(page + 128));
+	assert_int_equal(readahead_depth(sp, addr_of(page)), 2);
+	readahead_too_far(sp);
+	assert_int_equal(readahead_depth(sp, addr_of(page)), 1);
+	readahead_too_early(sp, addr_of(page + 64));
+	assert_int_equal(readahead_depth(sp, addr_of(page)), 0);
+}
+
+/* A window ended at a page that could not be had: the stream goes on there, as the stream it is. */
+static void test_stream_goes_on_behind_a_hole(void **state)
+{
+	struct space *sp = *state;
+	struct space_group group = { .early_window = 16 };
+	struct ahead plan;
+	uint32_t page = 1;
+
+	sp->group = &group;
+	fault(sp, 0, &plan);
+	for (; plan.n < 32; page += plan.n)
+		fault(sp, page, &plan);
+	readahead_plan(sp, addr_of(page), &plan);
+	assert_int_equal(plan.n, 64);
+	plan.n = 10;
+	readahead_done(sp, addr_of(page), &plan, 10);
+	assert_int_equal(fault(sp, page + 10, &plan), 64);
+}
+
 static void test_one_fault_is_no_stream(void **state)
 {
 	struct ahead plan;
@@ -221,6 +272,8 @@ int main(void)
 		TEST(test_borders),
 		TEST(test_failed_window_starts_anew),
 		TEST(test_next_of_a_stream),
+		TEST(test_depth_of_a_stream),
+		TEST(test_stream_goes_on_behind_a_hole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,7 @@ int rig_begin(struct rig *g, struct disk *disk, uint64_t file_bytes, bool encryp
 	if (!r)
 		r = store_new(&g->store, &store, g->bell);
 	if (!r)
-		r = reader_new(&g->reader, disk);
+		r = reader_new(&g->reader, disk, READER_MIN_BUF_BYTES);
 	return r;
 }
 
@@ -148,12 +148,12 @@ static bool arrived(struct rig *g, struct reader_read *read)
 {
 	uint8_t bytes[PAGE_BYTES] __attribute__((aligned(8)));
 	struct rig_page *p = read->user;
-	int r;
+	int r = SWAP_E_LOST;
 
 	if (read->record)
 		r = swap_load_bytes(g->swap, p->id, read->record, bytes, g->ctx, NULL);
 	else
-		r = swap_load_failed(g->swap, p->id);
+		swap_load_count(g->swap, p->id, r);
 	reader_release(g->reader, read);
 	ASSERT(r == 0 || r == SWAP_E_LOST);
 	ASSERT(r != 0 || page_is(bytes, p->seed));

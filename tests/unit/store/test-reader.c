@@ -8,8 +8,9 @@
 #include "store/reader.h"
 
 enum {
+	BUF_BYTES = 2 * READER_MIN_BUF_BYTES,
 	RECORD = 4096, /* as large as a page that does not compress */
-	N_RECORDS = READER_BUFS * (READER_BUF_BYTES / RECORD),
+	N_RECORDS = READER_BUFS * (BUF_BYTES / RECORD),
 	DISK_BYTES = (N_RECORDS + 1) * RECORD,
 };
 
@@ -25,7 +26,7 @@ static int setup(void **state)
 	fake_disk_init(&disk, DISK_BYTES, 1);
 	for (k = 0; k < DISK_BYTES; k++)
 		disk.bytes[k] = (uint8_t)(k / RECORD);
-	return reader_new(&reader, &disk.disk);
+	return reader_new(&reader, &disk.disk, BUF_BYTES);
 }
 
 static int teardown(void **state)
@@ -111,7 +112,7 @@ static void test_freed_at_any_moment(void **state)
 		for (k = 0; k < n; k++)
 			(void)reader_reap(reader, done, 1);
 		reader = reader_free(reader);
-		assert_int_equal(reader_new(&reader, &disk.disk), 0);
+		assert_int_equal(reader_new(&reader, &disk.disk, BUF_BYTES), 0);
 	}
 	(void)state;
 }
