@@ -25,7 +25,8 @@
 #define SMALL_LIMIT_BYTES (64ULL << 20)
 #define LARGE_LIMIT_BYTES (256ULL << 20)
 
-_Static_assert(READER_BUFS >= AHEAD_MAX_PAGES, "a window can be read whole, wherever its pages lie");
+_Static_assert(READER_BUFS >= AHEAD_MAX_PAGES,
+	       "a window can be read whole, wherever its pages lie");
 
 /* ---- reads ---------------------------------------------------------------------------------- */
 
@@ -184,7 +185,7 @@ int backing_open(struct worker *w)
 		r = swap_file_attach(w->swap, &options);
 	if (!r)
 		r = reads_init(b, limit && limit < LARGE_LIMIT_BYTES ? READER_MIN_BUF_BYTES
-								    : 2 * READER_MIN_BUF_BYTES);
+								     : 2 * READER_MIN_BUF_BYTES);
 	if (!r)
 		r = store_new(&b->store, &store, b->bell);
 	if (!r)

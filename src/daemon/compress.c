@@ -137,8 +137,8 @@ static void compress(struct worker *w, struct evict_job *job, struct codec_ctx *
 {
 	const struct timespec pause = { 0, (long)RETRY_NS };
 	uint32_t n_before = job->n - job->next;
-	uint32_t n_left = evict_job_compress(
-		job, COMPRESS_BATCH, is_tight(w) ? SWAP_CODEC_ZSTD : SWAP_CODEC_LZ4, ctx);
+	uint32_t n_left = evict_job_compress(job, COMPRESS_BATCH,
+					     is_tight(w) ? SWAP_CODEC_ZSTD : SWAP_CODEC_LZ4, ctx);
 
 	if (n_left) {
 		requeue(&w->compress, job, n_left < n_before);

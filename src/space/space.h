@@ -36,8 +36,8 @@
 #define SPACE_N_STREAMS 8u
 #define SPACE_MAX_HELD 4096u
 #define SPACE_MAX_LEFT 128u
-#define GROUP_MAX_LOADS 64u /* loads from the file under way at once */
-#define GROUP_MAX_EARLY 8u  /* of these: read ahead of their stream */
+#define GROUP_MAX_LOADS 64u  /* loads from the file under way at once */
+#define GROUP_MAX_EARLY 8u   /* of these: read ahead of their stream */
 #define GROUP_DECODE_BUFS 4u /* of these: decompressed before they are wanted */
 #define GROUP_DECODE_BYTES ((size_t)GROUP_DECODE_BUFS * AHEAD_MAX_PAGES * PAGE_BYTES)
 
@@ -151,7 +151,7 @@ struct page_read {
 		READ_FLYING, /* the host has it */
 		READ_DONE,   /* .record is lent to us */
 	} state;
-	bool is_decoded;     /* .result is what swap_load_ahead() returned, .use what it gave */
+	bool is_decoded; /* .result is what swap_load_ahead() returned, .use what it gave */
 	int result;
 	struct swap_use use;
 };
@@ -167,11 +167,11 @@ struct page_read {
 struct decode_job {
 	struct list link; /* the host's */
 	struct swap *swap;
-	struct page_read *reads;    /* of the load */
-	uint8_t *pages;		    /* page k of the plan at k; NULL: the load is not decoded early */
-	_Atomic uint32_t next;	    /* of .reads: nobody has begun with it */
-	_Atomic uint32_t state;	    /* DECODE_LEFT, DECODE_WANTED */
-	bool posted;		    /* [owner] */
+	struct page_read *reads; /* of the load */
+	uint8_t *pages;		 /* page k of the plan at k; NULL: the load is not decoded early */
+	_Atomic uint32_t next;	 /* of .reads: nobody has begun with it */
+	_Atomic uint32_t state;	 /* DECODE_LEFT, DECODE_WANTED */
+	bool posted;		 /* [owner] */
 };
 
 /*
@@ -205,7 +205,7 @@ struct file_load {
 	bool waited; /* the fault waits for the disk */
 	struct ahead plan;
 	uint32_t n_flying;
-	uint32_t n_room;			/* pages that have their room already */
+	uint32_t n_room; /* pages that have their room already */
 	struct decode_job decode;
 	struct page_read read[AHEAD_MAX_PAGES]; /* by page of the plan */
 };
@@ -245,9 +245,9 @@ struct space_group {
 
 	struct file_load *loads_mem; /* GROUP_MAX_LOADS; NULL: the host has no file */
 	struct list loads_free;
-	struct list loads;  /* from the file, under way */
-	uint64_t n_loading; /* pages of them: they have their room already */
-	uint32_t n_early;   /* of them: LOAD_FOR_STREAM */
+	struct list loads;   /* from the file, under way */
+	uint64_t n_loading;  /* pages of them: they have their room already */
+	uint32_t n_early;    /* of them: LOAD_FOR_STREAM */
 	uint8_t *decode_mem; /* GROUP_DECODE_BUFS times AHEAD_MAX_PAGES pages; NULL: as above */
 	uint8_t *decode_free[GROUP_DECODE_BUFS];
 	uint32_t n_decode_free;
@@ -292,13 +292,13 @@ struct stage_half {
 };
 
 struct stream {
-	uint64_t last;	 /* page number of the last fault */
-	uint64_t next;	 /* where the next fault of the stream is expected */
-	int32_t stride;	 /* pages; 0: not known yet */
-	uint32_t window; /* pages to install; 0: not established */
-	bool is_slow;	 /* what was read ahead of it was not wanted in time */
+	uint64_t last;	    /* page number of the last fault */
+	uint64_t next;	    /* where the next fault of the stream is expected */
+	int32_t stride;	    /* pages; 0: not known yet */
+	uint32_t window;    /* pages to install; 0: not established */
+	bool is_slow;	    /* what was read ahead of it was not wanted in time */
 	uint8_t more_early; /* windows to read ahead, beside the next */
-	uint32_t used;	 /* clock value of the last use */
+	uint32_t used;	    /* clock value of the last use */
 };
 
 struct victim {

@@ -91,7 +91,8 @@ int reader_new(struct reader **ret_reader, struct disk *disk, uint32_t buf_bytes
 	list_init(&r->extra);
 	r->block_mask = disk->block_bytes - 1;
 	r->buf_bytes = buf_bytes;
-	r->memory = inject_fail() ? NULL : aligned_alloc(DIRECT_ALIGN, (size_t)READER_BUFS * buf_bytes);
+	r->memory =
+		inject_fail() ? NULL : aligned_alloc(DIRECT_ALIGN, (size_t)READER_BUFS * buf_bytes);
 	if (!r->memory)
 		return err_origin(-ENOMEM);
 	options.memory[0] = (struct iovec){ r->memory, (size_t)READER_BUFS * buf_bytes };

@@ -44,7 +44,7 @@ struct owner {
 	struct page_read *reads[OWNER_MAX_READS];
 	uint32_t n_reads;
 	uint32_t n_reads_max; /* and records lent: what there are buffers for */
-	uint32_t n_lent; /* records that were read and not released */
+	uint32_t n_lent;      /* records that were read and not released */
 	struct list decodes;
 	struct decode_job *decoding; /* the other thread is in it */
 	bool decoder_sleeps;	     /* for directed scenarios */

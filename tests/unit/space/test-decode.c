@@ -26,9 +26,9 @@ enum {
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t call;
-	struct decode_job *job; /* [lock] posted, nobody has it */
+	struct decode_job *job;	 /* [lock] posted, nobody has it */
 	struct decode_job *told; /* [lock] the owner waits for it */
-	bool stop;		/* [lock] */
+	bool stop;		 /* [lock] */
 } q = { .lock = PTHREAD_MUTEX_INITIALIZER, .call = PTHREAD_COND_INITIALIZER };
 
 static struct swap *s;
