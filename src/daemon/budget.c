@@ -11,13 +11,10 @@
  *
  * What is resident and could leave is never squeezed below a floor: a program that has next to nothing
  * in memory does nothing but fault. Before that point is near, eviction trades time for space (zstd
- * at once, recompression without waiting for idleness); at the floor the limit is exceeded, and said
- * so.
+ * even if compression is behind); at the floor the limit is exceeded, and said so.
  *
  * With a file the pool has marks: above the high one the writeback thread moves cold pages out, so room
- * comes back whether data compresses or not, and a program that waits for room waits for the disk. Once
- * something lies there, eviction trades time for space as well, as long as it keeps up: a page that
- * fits into the pool spares a read, which costs more than zstd ever does.
+ * comes back whether data compresses or not, and a program that waits for room waits for the disk.
  *
  * Without one, or when it is full: when evicting gains nothing (the data does not compress) or nothing
  * can leave (everything is pinned, locked or shared), the limit is given up for as long as that lasts,
@@ -152,7 +149,6 @@ void budget_update(struct worker *w)
 	atomic_store_explicit(
 		&w->tight, resident < b->tight_pages && under_limit < 4096 && !writeback_works(w),
 		memory_order_relaxed); /* a hint for the compressors */
-	store_relaxed(&w->spills, s.file_bytes && writeback_works(w)); /* as well */
 	b->pool_full = room_under(b->pool_pages, pool) < 256;
 	/* what was read goes to the pool when it leaves, until that is as large as it shall be, and
 	 * while compression keeps up */

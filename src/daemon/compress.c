@@ -125,11 +125,10 @@ static void requeue(struct compress_pool *p, struct evict_job *job, bool first)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* Space counts more than time. Relaxed: hints. */
-static bool is_tight(struct worker *w)
+/* zstd, then, rather than LZ4. Relaxed: hints. */
+static bool space_before_time(const struct worker *w)
 {
-	return load_relaxed(&w->tight) ||
-	       (load_relaxed(&w->spills) && load_relaxed(&w->group.n_jobs) < BEHIND_JOBS);
+	return load_relaxed(&w->tight) || load_relaxed(&w->group.n_jobs) < BEHIND_JOBS;
 }
 
 /* Some of its pages. */
@@ -137,8 +136,8 @@ static void compress(struct worker *w, struct evict_job *job, struct codec_ctx *
 {
 	const struct timespec pause = { 0, (long)RETRY_NS };
 	uint32_t n_before = job->n - job->next;
-	uint32_t n_left = evict_job_compress(job, COMPRESS_BATCH,
-					     is_tight(w) ? SWAP_CODEC_ZSTD : SWAP_CODEC_LZ4, ctx);
+	enum swap_codec codec = space_before_time(w) ? SWAP_CODEC_ZSTD : SWAP_CODEC_LZ4;
+	uint32_t n_left = evict_job_compress(job, COMPRESS_BATCH, codec, ctx);
 
 	if (n_left) {
 		requeue(&w->compress, job, n_left < n_before);
@@ -196,6 +195,20 @@ static void upkeep_rest(struct compress_pool *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/*
+ * Is there time for recompression? What goes to the file goes as it is, and who writes it wants a CPU; so
+ * do evictions that wait. Relaxed: hints.
+ */
+static bool may_recompress(const struct worker *w)
+{
+	uint64_t busy_ns = load_relaxed(&w->busy_ns);
+	uint64_t moved_ns = load_relaxed(&w->writeback.moved_ns);
+
+	if (clock_now_ns() - (moved_ns > busy_ns ? moved_ns : busy_ns) > IDLE_NS)
+		return true;
+	return space_before_time(w) && !load_relaxed(&w->writeback.wanted);
+}
+
 static void *upkeep_main(void *arg)
 {
 	struct worker *w = arg;
@@ -207,18 +220,16 @@ static void *upkeep_main(void *arg)
 		return NULL; /* slower and larger, not wrong */
 	while (!is_stopping(&w->compress)) {
 		uint64_t drop = atomic_exchange(&w->drop_kept_bytes, 0);
-		/* relaxed: hints. What goes to the file goes as it is, and both want a CPU. */
-		uint64_t busy_ns = load_relaxed(&w->busy_ns);
-		uint64_t moved_ns = load_relaxed(&w->writeback.moved_ns);
-		bool idle = clock_now_ns() - (moved_ns > busy_ns ? moved_ns : busy_ns) > IDLE_NS;
 		uint64_t worked = 0;
 
 		if (drop)
 			swap_drop_kept(w->group.app, drop);
 		worked = swap_compact(w->swap, COMPACT_BATCH_BYTES);
-		if (idle || is_tight(w))
+		if (!may_recompress(w))
+			worked = 0;
+		else
 			worked += swap_recompress(w->group.app, RECOMPRESS_BATCH, ctx);
-		if ((!idle && !is_tight(w)) || !worked)
+		if (!worked)
 			upkeep_rest(&w->compress);
 	}
 	codec_ctx_free(ctx);

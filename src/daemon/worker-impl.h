@@ -235,9 +235,8 @@ struct worker {
 	bool done;
 	bool served; /* in this round of the loop */
 	_Atomic uint64_t
-		busy_ns;     /* last time that pages went in or out: upkeep waits for idleness */
-	_Atomic bool tight;  /* store smaller rather than faster */
-	_Atomic bool spills; /* what the pool cannot hold is read from the file again: as above */
+		busy_ns;    /* last time that pages went in or out: upkeep waits for idleness */
+	_Atomic bool tight; /* store smaller rather than faster */
 	_Atomic uint64_t drop_kept_bytes; /* kept copies the owner wants dropped */
 	uint64_t tick_ns;
 	uint64_t start_ns;
