@@ -241,7 +241,7 @@ static void early_drop(struct file_load *l, struct space_group *g)
 	bool reads = l->n_flying;
 	uint32_t k;
 
-	ASSERT(l->why == LOAD_FOR_STREAM);
+	ASSERT(l->why == LOAD_FOR_STREAM && l->space); /* else it is given up already */
 	decode_settle(l, g, false);
 	if (!l->n_flying) {
 		load_end(l, g);
@@ -260,10 +260,9 @@ void load_early_drop(struct space_group *g)
 	if (!g->n_early)
 		return;
 	list_for_each_safe(l, tmp, &g->loads, link) {
-		if (l->why != LOAD_FOR_STREAM)
+		if (l->why != LOAD_FOR_STREAM || !l->space)
 			continue;
-		if (l->space)
-			readahead_too_far(l->space);
+		readahead_too_far(l->space);
 		early_drop(l, g);
 	}
 }

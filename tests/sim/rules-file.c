@@ -4,6 +4,7 @@
  */
 #include "base/assert.h"
 #include "rules.h"
+#include "space/space-impl.h"
 
 #define N_OUT 8u
 #define N_SCAN 32u
@@ -377,6 +378,8 @@ static void early_is_given_up_under_decode(void)
 
 	rig_pass(r, 30);
 	owner_tick(&r->s.owner, r->sp);
+	ASSERT(r->s.owner.group.n_early == 1 && r->s.owner.n_lent);
+	load_early_drop(&r->s.owner.group); /* it is already */
 	ASSERT(r->s.owner.group.n_early == 1 && r->s.owner.n_lent);
 	rig_agent(r);
 	(void)owner_receive(&r->s.owner, r->p);
