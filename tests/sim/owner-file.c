@@ -5,6 +5,7 @@
  */
 #include "base/assert.h"
 #include "owner.h"
+#include "space/space-impl.h"
 
 #define FILE_BYTES (1u << 20)
 #define WRITES_MAX_FAILED 6u /* a walk in which every write fails shows little */
@@ -166,7 +167,7 @@ void owner_file_step(struct owner *o)
 
 	if (!o->disk.bytes)
 		return;
-	switch (below(o, 18)) {
+	switch (below(o, 19)) {
 	case 0:
 	case 1:
 	case 2:
@@ -200,7 +201,11 @@ void owner_file_step(struct owner *o)
 			swap_file_retire(o->swap);
 		break;
 	case 12:
+		if (!below(o, 6))
+			load_early_drop(&o->group); /* as if somebody lacked what they hold */
+		break;
 	case 13:
+	case 14:
 		(void)owner_decode(o, below(o, 8) ? below(o, 6) : UINT32_MAX);
 		break;
 	default:
