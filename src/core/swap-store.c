@@ -228,7 +228,8 @@ static const void *compress_bytes(const void *page, enum swap_codec codec, struc
 
 	where->len = 0;
 	if (codec != SWAP_CODEC_NONE) {
-		where->form = codec == SWAP_CODEC_ZSTD ? ENTRY_ZSTD : ENTRY_LZ4;
+		where->form = codec == SWAP_CODEC_ZSTD && !codec_repeats(ctx, page) ? ENTRY_ZSTD
+										    : ENTRY_LZ4;
 		where->len = (uint16_t)codec_compress(ctx, where->form, CODEC_ZSTD_FAST_LEVEL, page,
 						      CODEC_STORE_MAX, &out);
 	}

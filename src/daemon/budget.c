@@ -23,6 +23,7 @@
 #include <stdlib.h>
 
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "daemon/worker-impl.h"
@@ -149,6 +150,10 @@ void budget_update(struct worker *w)
 	atomic_store_explicit(
 		&w->tight, resident < b->tight_pages && under_limit < 4096 && !writeback_works(w),
 		memory_order_relaxed); /* a hint for the compressors */
+	if (b->n_delayed != g->stats.n_delayed) {
+		b->n_delayed = g->stats.n_delayed;
+		store_relaxed(&w->waited_ns, clock_now_ns()); /* as well */
+	}
 	b->pool_full = room_under(b->pool_pages, pool) < 256;
 	/* what was read goes to the pool when it leaves, until that is as large as it shall be, and
 	 * while compression keeps up */

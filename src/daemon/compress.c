@@ -28,6 +28,7 @@
 #define COMPACT_BATCH_BYTES (1ULL << 20)
 #define COMPRESS_BATCH 16u /* pages, about 0.1 ms: how long a put may wait */
 #define BEHIND_JOBS 3u	   /* as many evictions wait: compression is what they wait for */
+#define BEHIND_NS (5ULL * 1000 * 1000) /* after a fault had to wait for room */
 #define RETRY_NS (200ULL * 1000)
 
 void compress_post(struct worker *w, struct evict_job *job)
@@ -128,7 +129,10 @@ static void requeue(struct compress_pool *p, struct evict_job *job, bool first)
 /* zstd, then, rather than LZ4. Relaxed: hints. */
 static bool space_before_time(const struct worker *w)
 {
-	return load_relaxed(&w->tight) || load_relaxed(&w->group.n_jobs) < BEHIND_JOBS;
+	if (load_relaxed(&w->tight))
+		return true;
+	return load_relaxed(&w->group.n_jobs) < BEHIND_JOBS &&
+	       clock_now_ns() - load_relaxed(&w->waited_ns) > BEHIND_NS;
 }
 
 /* Some of its pages. */

@@ -124,6 +124,7 @@ struct budget {
 
 	uint64_t in_bytes, out_bytes; /* codec figures at the last look */
 	double ratio;		      /* recent bytes stored per byte evicted */
+	uint64_t n_delayed;	      /* faults that had to wait for room, at the last look */
 	bool at_floor;	    /* resident pages, or those that could leave, are down to the floor */
 	bool pool_full;	    /* --pool is used up: nothing more can leave */
 	bool futile;	    /* evicting gains nothing: data does not compress */
@@ -222,7 +223,7 @@ struct worker {
 	struct backing backing;
 	struct writeback writeback;
 	struct list conns;
-	struct watch listen;
+	struct watch listen, listen_path;
 	struct watch front;
 	struct watch front_end; /* pidfd of the front: its descriptors do not close with it */
 	struct watch event;
@@ -237,6 +238,7 @@ struct worker {
 	_Atomic uint64_t
 		busy_ns;    /* last time that pages went in or out: upkeep waits for idleness */
 	_Atomic bool tight; /* store smaller rather than faster */
+	_Atomic uint64_t waited_ns;	  /* last time that a fault had to wait for room */
 	_Atomic uint64_t drop_kept_bytes; /* kept copies the owner wants dropped */
 	uint64_t tick_ns;
 	uint64_t start_ns;

@@ -58,10 +58,35 @@ static void test_round_trips(void **state)
 	check_round_trip(ENTRY_ZSTD, 12);
 }
 
+/* A pattern is found whatever comes before it, and nothing else is taken for one. */
+static void test_repeats(void **state)
+{
+	uint8_t bytes[PAGE_BYTES] __attribute__((aligned(8)));
+	uint64_t *page = (uint64_t *)bytes;
+	struct rng rng = { 7 };
+	uint32_t period, i;
+	const void *out;
+
+	(void)state;
+	for (period = 2; period <= 16; period *= 2) {
+		for (i = 0; i < PAGE_BYTES / 8; i++)
+			page[i] = 0x1234567 * (i % period + 1) % 251;
+		page[0] = page[1] = 0xfedcba9876543210;
+		assert_true(codec_repeats(ctx, page));
+		assert_in_range(codec_compress(ctx, ENTRY_LZ4, 0, page, PAGE_BYTES, &out), 1, 160);
+	}
+	for (i = 0; i < PAGE_BYTES / 8; i++)
+		page[i] = rng_below(&rng, 256);
+	assert_false(codec_repeats(ctx, page));
+	page_make(1006, bytes);
+	assert_false(codec_repeats(ctx, bytes));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trips),
+		cmocka_unit_test(test_repeats),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
