@@ -45,7 +45,12 @@
 #define USWAP_POLICY_NAME_BYTES 16u
 
 /* Environment that makes children started by exec attach by themselves. */
-#define USWAP_ENV_SOCKET "USWAP_SOCKET"	      /* "@name": abstract; else a path */
+#define USWAP_ENV_SOCKET "USWAP_SOCKET" /* "@name": abstract; else a path */
+/*
+ * An abstract name is one of a network namespace: from within another one the same daemon is reached by
+ * this prefix and what follows the '@', if it could listen there.
+ */
+#define USWAP_SOCKET_PREFIX "/run/"
 #define USWAP_ENV_THRESHOLD "USWAP_THRESHOLD" /* decimal bytes of anonymous memory; attach above */
 
 enum uswap_msg_type {

@@ -83,7 +83,7 @@ static int daemon_connect(const struct agent_area *area, int *ret_sock)
 	sys_sock_timeout((int)sock, SO_SNDTIMEO, AGENT_SLICE_MS);
 	sys_sock_timeout((int)sock, SO_RCVTIMEO, AGENT_SLICE_MS);
 	do { /* EAGAIN: many others are before us */
-		r = sys_3(SYS_connect, sock, &area->addr, area->addr_bytes);
+		r = wire_connect((int)sock, &area->addr, area->addr_bytes);
 	} while ((r == -EAGAIN || r == -EINTR) && may_wait(area, start_ns));
 	return (int)r;
 }

@@ -9,7 +9,11 @@
 #define USWAP_AGENT_AGENT_WIRE_H
 
 #include "agent/agent-sys.h"
+#include <errno.h>
+#include <stddef.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <uswap/protocol.h>
 
 #define WIRE_MAX_FDS 4
@@ -18,6 +22,22 @@ union wire_control {
 	struct cmsghdr align;
 	uint8_t bytes[CMSG_SPACE(WIRE_MAX_FDS * sizeof(int))];
 };
+
+/* Connect to the daemon at @addr, from whatever network namespace. Return: 0; a negative errno. */
+static inline long wire_connect(int sock, const struct sockaddr_un *addr, uint32_t n_bytes)
+{
+	static const char prefix[] = USWAP_SOCKET_PREFIX;
+	const uint32_t before = offsetof(struct sockaddr_un, sun_path) + 1; /* the name */
+	struct sockaddr_un by_path = { .sun_family = AF_UNIX };
+	long r = sys_3(SYS_connect, sock, addr, n_bytes);
+
+	if (r != -ECONNREFUSED || addr->sun_path[0] || n_bytes <= before ||
+	    sizeof(prefix) + n_bytes - before > sizeof(by_path.sun_path))
+		return r;
+	bytes_copy(by_path.sun_path, prefix, sizeof(prefix) - 1);
+	bytes_copy(by_path.sun_path + sizeof(prefix) - 1, addr->sun_path + 1, n_bytes - before);
+	return sys_3(SYS_connect, sock, &by_path, sizeof(by_path));
+}
 
 /* Return: 0; a negative errno. pre: n_fds <= WIRE_MAX_FDS. */
 static inline int wire_send(int sock, const void *msg, size_t len, const int *fds, uint32_t n_fds)

@@ -54,7 +54,7 @@ int control_request(const struct agent_area *area, uint32_t type, const struct u
 	sys_sock_timeout((int)sock, SO_SNDTIMEO, CONTROL_SLICE_MS);
 	sys_sock_timeout((int)sock, SO_RCVTIMEO, CONTROL_SLICE_MS);
 	do {
-		r = (int)sys_3(SYS_connect, sock, &area->addr, area->addr_bytes);
+		r = (int)wire_connect((int)sock, &area->addr, area->addr_bytes);
 	} while ((r == -EAGAIN || r == -EINTR) && sys_now_ns() < end_ns);
 	if (!r)
 		r = wire_send((int)sock, &msg, sizeof(msg), NULL, 0);

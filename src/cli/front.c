@@ -27,16 +27,50 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <uswap/protocol.h>
+
 #define SECOND_NS 1000000000ull
 #define FINISH_TIMEOUT_NS (20 * SECOND_NS) /* for the last figures */
 #define EXIT_TIMEOUT_NS (5 * SECOND_NS)	   /* for giving back the worker's memory */
+
+/* Return: the descriptor; -errno. */
+static int socket_listen_at(const struct sockaddr_un *address, size_t path_bytes)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t n_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_bytes);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (!bind(fd, (const struct sockaddr *)address, n_bytes) && !listen(fd, SOMAXCONN))
+		return fd;
+	r = -errno;
+	close(fd);
+	return r;
+}
+
+/* Without it only programs in network namespaces of their own run unmanaged. */
+static void socket_listen_by_path(struct front *f)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int n = snprintf(address.sun_path, sizeof(address.sun_path), USWAP_SOCKET_PREFIX "%s",
+			 f->socket_name + 1);
+
+	f->path_fd = socket_listen_at(&address, (size_t)n + 1);
+	if (f->path_fd < 0)
+		return;
+	memcpy(f->socket_path, address.sun_path, (size_t)n + 1);
+	(void)chmod(f->socket_path, 0666); /* like the other: who connects is asked for more */
+}
 
 static int socket_listen(struct front *f)
 {
@@ -52,14 +86,10 @@ static int socket_listen(struct front *f)
 	for (size_t i = 0; i < sizeof(bytes); i++, len += 2)
 		snprintf(f->socket_name + len, 3, "%02x", bytes[i]);
 	memcpy(address.sun_path + 1, f->socket_name + 1, len - 1);
-
-	f->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	f->listen_fd = socket_listen_at(&address, len);
 	if (f->listen_fd < 0)
-		return -errno;
-	if (bind(f->listen_fd, (struct sockaddr *)&address,
-		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) ||
-	    listen(f->listen_fd, SOMAXCONN))
-		return -errno;
+		return f->listen_fd;
+	socket_listen_by_path(f);
 	return 0;
 }
 
@@ -86,7 +116,7 @@ int front_open(struct front *f)
 	int pair[2], r;
 
 	memset(f, 0, sizeof(*f));
-	f->listen_fd = f->front_fd = f->worker_fd = f->signal_fd = -1;
+	f->listen_fd = f->path_fd = f->front_fd = f->worker_fd = f->signal_fd = -1;
 	f->shared = mmap(NULL, sizeof(*f->shared), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (f->shared == MAP_FAILED) {
@@ -103,10 +133,12 @@ int front_open(struct front *f)
 
 void front_close(struct front *f)
 {
-	int fds[] = { f->listen_fd, f->front_fd, f->worker_fd, f->signal_fd };
+	int fds[] = { f->listen_fd, f->path_fd, f->front_fd, f->worker_fd, f->signal_fd };
 
 	/* A worker that goes on shares this table and needs them; the exit of the last user closes. */
 	if (!f->worker_pid) {
+		if (f->socket_path[0])
+			(void)unlink(f->socket_path);
 		for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 			if (fds[i] >= 0)
 				close(fds[i]);
@@ -121,9 +153,11 @@ void front_close(struct front *f)
 
 static void children_reap(struct front *f)
 {
+	struct rusage usage;
 	int status;
 
-	if (f->program_pid && waitpid(f->program_pid, &status, WNOHANG) == f->program_pid) {
+	if (f->program_pid && wait4(f->program_pid, &status, WNOHANG, &usage) == f->program_pid) {
+		f->program_rss_bytes = (uint64_t)usage.ru_maxrss << 10;
 		f->program_status = status;
 		f->program_pid = 0;
 	}
@@ -224,6 +258,8 @@ int front_start_worker(struct front *f, const struct run_options *o)
 {
 	struct worker_options options = {
 		.listen_fd = f->listen_fd,
+		.path_fd = f->path_fd,
+		.socket_path = f->socket_path,
 		.limit_bytes = o->limit_bytes,
 		.resident_bytes = o->resident_bytes,
 		.pool_bytes = o->pool_bytes,

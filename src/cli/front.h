@@ -29,6 +29,7 @@ enum {
 struct front {
 	struct worker_shared *shared; /* the worker writes, the front reads */
 	int listen_fd;		      /* agents connect here; the worker accepts */
+	int path_fd;		      /* or here, from other network namespaces; -1: not possible */
 	int front_fd;		      /* our end of the pair to the worker */
 	int worker_fd;		      /* its end */
 	int signal_fd;
@@ -36,11 +37,13 @@ struct front {
 	pid_t program_pid; /* 0: not running */
 	int worker_status; /* as waitpid() gave it, once it is not running */
 	int program_status;
+	uint64_t program_rss_bytes; /* of the largest process it waited for, itself included */
 	int stop_signal;
 	bool unmanaged; /* the user was told that the program is */
 	sigset_t inherited_mask;
 	struct sigaction inherited_child;
 	char socket_name[64]; /* "@uswap-…" */
+	char socket_path[80]; /* of .path_fd; "": none */
 };
 
 int front_open(struct front *f);

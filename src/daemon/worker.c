@@ -479,6 +479,7 @@ static int worker_open(struct worker *w)
 	if (r)
 		return r;
 	w->listen = (struct watch){ w->o->listen_fd, attach_accept };
+	w->listen_path = (struct watch){ w->o->path_fd, attach_accept };
 	w->front = (struct watch){ w->o->front_fd, front_ready };
 	w->event = (struct watch){ w->inbox.event_fd, inbox_ready };
 	w->timer = (struct watch){ timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
@@ -487,6 +488,8 @@ static int worker_open(struct worker *w)
 	w->front_end = (struct watch){ (int)syscall(SYS_pidfd_open, w->front_pid, 0), front_ended };
 	(void)fcntl(w->o->listen_fd, F_SETFL, O_NONBLOCK);
 	r = watch_add(w, &w->listen, EPOLLIN);
+	if (!r && w->o->path_fd >= 0)
+		r = watch_add(w, &w->listen_path, EPOLLIN);
 	if (!r)
 		r = watch_add(w, &w->front, EPOLLIN);
 	if (!r)
@@ -518,6 +521,8 @@ int worker_main(const struct worker_options *o)
 	}
 	(void)send(o->front_fd, &word, 1, MSG_NOSIGNAL);
 	loop(w);
+	if (o->path_fd >= 0)
+		(void)unlink(o->socket_path);
 	place_stop(w);
 	writeback_stop(w);
 	compress_stop(w);

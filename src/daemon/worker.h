@@ -53,6 +53,8 @@ struct worker_shared {
 
 struct worker_options {
 	int listen_fd;
+	int path_fd;		    /* another one; -1: none */
+	const char *socket_path;    /* of .path_fd: removed at the end */
 	uint64_t limit_bytes;	    /* 0: none */
 	uint64_t resident_bytes;    /* 0: none */
 	uint64_t pool_bytes;	    /* 0: none */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# real-unshare - unshare -U and programs that give up root: the agent must be away for a moment
+# real-unshare - namespaces, and programs that give up root: the agent must be away for a moment
 . "$(dirname "$0")/lib.sh"
 need unshare setpriv
 unshare -U -r true || skip "user namespaces are not allowed here"
@@ -10,6 +10,10 @@ snapshot=("$test_bin/fork-snapshot" "$(short_or_full 8 32)" 1 "$(short_or_full 7
 need_mib=$(short_or_full 16 32)
 managed "$need_mib" unshare -U -r "${snapshot[@]}"
 managed "$need_mib" unshare -U -m -p -f -r "${snapshot[@]}"
+if unshare -n true; then # abstract socket names are left behind
+	managed "$need_mib" unshare -n "${snapshot[@]}"
+	managed "$need_mib" unshare -U -r -n "${snapshot[@]}"
+fi
 if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups \
 	test -x "$test_bin/fork-snapshot"; then
 	managed "$need_mib" setpriv --reuid=65534 --regid=65534 --clear-groups "${snapshot[@]}"
