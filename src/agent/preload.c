@@ -19,9 +19,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* What the compiler's start files would define: they cost symbol lookups, and we are never unloaded. */
-__attribute__((visibility("hidden"))) void *__dso_handle;
-
 static _Atomic(void *) preload_next[WRAP_N];
 
 static const char preload_names[WRAP_N][20] = {
@@ -38,6 +35,7 @@ static const char preload_names[WRAP_N][20] = {
 	[WRAP_MUTEX_INIT] = "pthread_mutex_init",
 	[WRAP_MQ_NOTIFY] = "mq_notify",
 	[WRAP_THREAD_CREATE] = "pthread_create",
+	[WRAP_CLONE] = "clone",
 };
 
 wrap_fn *wrap_next(enum wrap_next which)
@@ -107,15 +105,22 @@ static bool is_under_valgrind(char **env)
 	return false;
 }
 
-/* The dynamic linker passes what main() gets. */
+/* What pthread_atfork() is in glibc. Another C library has none: there the program runs unmanaged. */
+__attribute__((weak)) extern int __register_atfork(void (*prepare)(void), void (*parent)(void),
+						   void (*child)(void), void *dso);
+
+/* glibc's dynamic linker passes what main() gets. */
 __attribute__((constructor)) static void preload_init(int argc, char **argv, char **env)
 {
-	const char *socket_name = env_find(env, USWAP_ENV_SOCKET);
+	const char *socket_name;
 
 	(void)argc;
 	(void)argv;
+	if (!__register_atfork)
+		return;
+	socket_name = env_find(env, USWAP_ENV_SOCKET);
 	if (!socket_name || is_under_valgrind(env))
 		return;
 	birth_init(socket_name, env_find(env, USWAP_ENV_THRESHOLD));
-	pthread_atfork(wrap_resolve, NULL, birth_fork_child);
+	__register_atfork(wrap_resolve, NULL, birth_fork_child, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * wrap-memory - two calls that change memory behind the daemon's back
+ * wrap-memory - calls that change memory behind the daemon's back
  *
  * The kernel tells a userfaultfd when memory is unmapped, moved or emptied, except by
  * MADV_GUARD_INSTALL (6.13), which empties, and shmat(SHM_REMAP), which replaces. A page of such a
@@ -14,17 +14,31 @@
 #include "agent/agent-kernel.h"
 #include "agent/agent-sys.h"
 #include "agent/keeper.h"
+#include <limits.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/uio.h>
 
-/* syscalls: madvise shmat shmctl */
+/* syscalls: madvise process_madvise shmat shmctl */
 
 long wrap_sys_madvise(long addr, long len, long advice)
 {
 	if (advice == MADV_GUARD_INSTALL && keeper_home((uint64_t)addr, (uint64_t)len))
 		return -EINVAL;
 	return sys_3(SYS_madvise, addr, len, advice);
+}
+
+/* The kernel allows it for the caller's own memory only. */
+long wrap_sys_process_madvise(long pidfd, long iov, long n, long advice, long flags)
+{
+	const struct iovec *part = (const struct iovec *)iov;
+
+	if ((int)advice == MADV_GUARD_INSTALL && part && n <= IOV_MAX)
+		for (long i = 0; i < n; i++)
+			if (keeper_home((uint64_t)part[i].iov_base, part[i].iov_len))
+				return -EINVAL;
+	return sys_6(SYS_process_madvise, pidfd, iov, n, advice, flags, 0);
 }
 
 long wrap_sys_shmat(long id, long addr, long flags)
@@ -40,6 +54,13 @@ long wrap_sys_shmat(long id, long addr, long flags)
 WRAP_EXPORT int madvise(void *addr, size_t len, int advice)
 {
 	return (int)wrap_result(wrap_sys_madvise((long)addr, (long)len, advice));
+}
+
+WRAP_EXPORT ssize_t process_madvise(int pidfd, const struct iovec *iov, size_t n, int advice,
+				    unsigned int flags)
+{
+	return wrap_result(
+		wrap_sys_process_madvise(pidfd, (long)iov, (long)n, advice, (long)flags));
 }
 
 WRAP_EXPORT void *shmat(int id, const void *addr, int flags)

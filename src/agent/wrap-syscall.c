@@ -11,6 +11,7 @@
 
 #include "agent/agent-sys.h"
 #include "agent/birth.h"
+#include "agent/keeper.h"
 #include <linux/prctl.h>
 
 #define SYSCALL_TABLE_BITS 512
@@ -22,7 +23,8 @@
 	 OURS(SYS_setgid, word) | OURS(SYS_setreuid, word) | OURS(SYS_setregid, word) |      \
 	 OURS(SYS_setgroups, word) | OURS(SYS_setresuid, word) | OURS(SYS_setresgid, word) | \
 	 OURS(SYS_capset, word) | OURS(SYS_prctl, word) | OURS(SYS_mq_notify, word) |        \
-	 OURS(SYS_unshare, word) | OURS(SYS_setns, word) | OURS(SYS_seccomp, word))
+	 OURS(SYS_unshare, word) | OURS(SYS_setns, word) | OURS(SYS_seccomp, word) |         \
+	 OURS(SYS_process_madvise, word) | OURS(SYS_set_tid_address, word))
 
 extern const uint64_t syscall_table[SYSCALL_TABLE_BITS / 64];
 __attribute__((used, visibility("hidden")))
@@ -39,6 +41,11 @@ static long ours_run(long nr, long a, long b, long c, long d, long e, long f)
 	switch (nr) {
 	case SYS_madvise:
 		return wrap_sys_madvise(a, b, (int)c);
+	case SYS_process_madvise:
+		return wrap_sys_process_madvise((int)a, b, c, (int)d, (long)(unsigned int)e);
+	case SYS_set_tid_address:
+		keeper_protect((const void *)a, sizeof(int)); /* see wrap-thread.c */
+		break;
 	case SYS_shmat:
 		return wrap_sys_shmat((int)a, b, (int)c);
 	case SYS_capset:

@@ -3,12 +3,18 @@
  * wrap-thread - a program with threads is worth an agent at once
  *
  * And its signal is needed by libc from the first pthread_cancel() on: see birth.c.
+ *
+ * The word that the kernel clears when a thread ends has to be in memory then: the kernel does not wait
+ * for it, and who joins the thread would wait for ever. libc's own lie where nothing is evicted.
  */
 #include "agent/wrap.h"
 
 #include "agent/birth.h"
+#include "agent/keeper.h"
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
 
 WRAP_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
 			       void *arg)
@@ -21,4 +27,24 @@ WRAP_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, vo
 		return ENOSYS;
 	birth_hasten();
 	return next(thread, attr, fn, arg);
+}
+
+WRAP_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	int (*next)(int (*)(void *), void *, int, void *, ...) =
+		(int (*)(int (*)(void *), void *, int, void *, ...))wrap_next(WRAP_CLONE);
+	pid_t *parent_tid, *child_tid;
+	va_list args;
+	void *tls;
+
+	if (!next)
+		return -1;
+	va_start(args, arg); /* as libc does: whether they are there only the flags tell */
+	parent_tid = va_arg(args, pid_t *);
+	tls = va_arg(args, void *);
+	child_tid = va_arg(args, pid_t *);
+	va_end(args);
+	if (flags & CLONE_CHILD_CLEARTID)
+		keeper_protect(child_tid, sizeof(*child_tid));
+	return next(fn, stack, flags, arg, parent_tid, tls, child_tid);
 }

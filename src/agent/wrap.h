@@ -33,6 +33,7 @@ enum wrap_next {
 	WRAP_MUTEX_INIT,
 	WRAP_MQ_NOTIFY,
 	WRAP_THREAD_CREATE,
+	WRAP_CLONE,
 	WRAP_N,
 };
 
@@ -54,6 +55,7 @@ long wrap_sys_setns(long fd, long type);
 long wrap_sys_seccomp(long op, long flags, long args);
 long wrap_sys_prctl_seccomp(long mode, long args);
 long wrap_sys_madvise(long addr, long len, long advice);
+long wrap_sys_process_madvise(long pidfd, long iov, long n, long advice, long flags);
 long wrap_sys_shmat(long id, long addr, long flags);
 
 #endif

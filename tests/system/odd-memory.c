@@ -6,16 +6,29 @@
  *     odd-memory current MIB    a little is locked; what comes later is not
  *     odd-memory exec MIB       executable pages between ordinary and read-only ones
  *     odd-memory moved MIB      parts move away, come home, and move on with all the rest, again and again
+ *     odd-memory emptied MIB    emptied by process_madvise(), which no event tells of
+ *     odd-memory joined MIB     a thread of clone(), whose word that the kernel clears at the end is out
  *
  * Prints a digest of what it reads back.
  */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
 
 #define PAGE 4096u
 #define MIB_PAGES 256u
@@ -159,18 +172,92 @@ static void moved(size_t mib)
 	}
 }
 
+static long advise_self(int self, void *start, size_t len, int advice, bool by_number)
+{
+	struct iovec part = { start, len };
+
+	if (by_number)
+		return syscall(SYS_process_madvise, self, &part, 1, advice, 0);
+	return process_madvise(self, &part, 1, advice, 0);
+}
+
+/* Both halves, each by another name of the call. */
+static void emptied(size_t mib)
+{
+	struct block a = block_make(mib, 1), b = block_make(mib, 2);
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	size_t half = a.n_pages / 2 * PAGE, n = 2 * half / sizeof(uint64_t), i;
+	uint64_t sum = 0;
+
+	for (i = 0; i < 2; i++) {
+		void *start = (char *)a.words + i * half;
+
+		if (advise_self(self, start, half, MADV_GUARD_INSTALL, i) < 0) {
+			memset(start, 0, half); /* this kernel has none */
+			continue;
+		}
+		if (madvise(start, half, MADV_GUARD_REMOVE)) {
+			perror("odd-memory: MADV_GUARD_REMOVE");
+			exit(1);
+		}
+	}
+	for (i = 0; i < n; i++)
+		sum |= a.words[i];
+	printf("%lx %016lx\n", sum, block_verify(&b));
+}
+
+static int thread_main(void *arg)
+{
+	volatile bool *may_end = arg;
+
+	while (!*may_end)
+		usleep(1000);
+	return 0;
+}
+
+static void joined(size_t mib)
+{
+	const struct timespec most = { 20, 0 };
+	int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+		    CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+	struct block a = block_make(mib, 1), b;
+	pid_t *word = (pid_t *)(a.words + mib * MIB_PAGES / 2 * (PAGE / sizeof(uint64_t)));
+	volatile bool may_end = false;
+	char *stack = malloc(1 << 16);
+	pid_t tid;
+
+	if (!stack ||
+	    clone(thread_main, stack + (1 << 16), flags, (void *)&may_end, word, NULL, word) < 0) {
+		perror("odd-memory: clone");
+		exit(1);
+	}
+	tid = *word;
+	b = block_make(mib, 2); /* and the word goes, unless somebody knows better */
+	(void)block_verify(&b);
+	may_end = true;
+	while (*(volatile pid_t *)word == tid)
+		if (syscall(SYS_futex, word, FUTEX_WAIT, tid, &most, NULL, 0) && errno == ETIMEDOUT)
+			break;
+	printf("thread %s, %016lx\n", *word ? "never ended" : "ended", block_verify(&b));
+	free(stack);
+}
+
 int main(int argc, char **argv)
 {
 	size_t mib = argc == 3 ? (size_t)atol(argv[2]) : 0;
 
 	if (!mib) {
-		fprintf(stderr, "usage: odd-memory all|current|exec|moved MIB\n");
+		fprintf(stderr, "usage: odd-memory all|current|exec|moved|emptied|joined MIB\n");
 		return 2;
 	}
 	if (!strcmp(argv[1], "exec"))
 		executable(mib);
 	else if (!strcmp(argv[1], "moved"))
 		moved(mib);
+	else if (!strcmp(argv[1], "emptied"))
+		emptied(mib);
+	else if (!strcmp(argv[1], "joined"))
+		joined(mib);
 	else
 		locked(!strcmp(argv[1], "all"), mib);
 	return 0;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_READ
@@ -213,6 +215,17 @@ static void run_lock(struct worker *w)
 	}
 }
 
+/* The same through another call. Return: 0; -1. */
+static int advise_by_pidfd(const struct span *s, int advice)
+{
+	struct iovec part = { page_at(s->r, s->at), (size_t)s->n * PAGE };
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	long r = syscall(SYS_process_madvise, pidfd, &part, 1, advice, 0);
+
+	close(pidfd);
+	return r == (long)part.iov_len ? 0 : -1;
+}
+
 /* Guards of 6.13 raise no event: under uswap the library must see the call. */
 static void run_guard(struct worker *w)
 {
@@ -220,7 +233,8 @@ static void run_guard(struct worker *w)
 	const bool write = rnd_below(w, 2);
 
 	note(w, "guard", &s, write);
-	if (advise(&s, MADV_GUARD_INSTALL))
+	if (rnd_below(w, 2) ? advise(&s, MADV_GUARD_INSTALL)
+			    : advise_by_pidfd(&s, MADV_GUARD_INSTALL))
 		return;
 	shadow_set_state(w, s.r, s.at, s.n, STATE_HOLE);
 	if (!touch_faults(w, page_at(s.r, s.at + s.n / 2), write))
