@@ -145,20 +145,33 @@ int launch_worker(const struct worker_options *options, pid_t *ret_pid)
 	return 0;
 }
 
-static int environment_set(const struct launch *launch)
+/* @first before what is in the variable already, if anything. */
+static int variable_set(const char *name, const char *first)
 {
-	const char *old = getenv("LD_PRELOAD");
-	char threshold[32], *preload;
+	const char *old = getenv(name);
+	char *value;
 	int r;
 
-	if (asprintf(&preload, "%s%s%s", launch->preload, old && *old ? ":" : "", old ? old : "") <
-	    0)
+	if (asprintf(&value, "%s%s%s", first, old && *old ? ":" : "", old ? old : "") < 0)
 		return -ENOMEM;
+	r = setenv(name, value, 1) ? -ENOMEM : 0;
+	free(value);
+	return r;
+}
+
+static int environment_set(const struct launch *launch)
+{
+	char threshold[32];
+	int r;
+
 	snprintf(threshold, sizeof(threshold), "%" PRIu64, launch->threshold_bytes);
-	r = setenv("LD_PRELOAD", preload, 1) || setenv(USWAP_ENV_SOCKET, launch->socket_name, 1) ||
-	    setenv(USWAP_ENV_THRESHOLD, threshold, 1);
-	free(preload);
-	return r ? -ENOMEM : 0;
+	r = variable_set("LD_PRELOAD", launch->preload);
+	if (!r) /* gcc's AddressSanitizer refuses to come after another library otherwise */
+		r = variable_set("ASAN_OPTIONS", "verify_asan_link_order=0");
+	if (!r && (setenv(USWAP_ENV_SOCKET, launch->socket_name, 1) ||
+		   setenv(USWAP_ENV_THRESHOLD, threshold, 1)))
+		r = -ENOMEM;
+	return r;
 }
 
 static _Noreturn void program_exec(const struct launch *launch, int report_fd)

@@ -94,8 +94,9 @@ static void figures_print(struct front *f, const struct run_options *o)
 
 	if (!front_finish(f, &n_left)) {
 		log_warn("the daemon gave no figures");
-	} else if (!o->quiet && (f->shared->summary.peak_bytes || !f->unmanaged)) {
-		summary_format(line, sizeof(line), &f->shared->summary, o->limit_bytes);
+	} else if (!o->quiet && (f->shared->summary.peak_resident_bytes || !f->unmanaged)) {
+		summary_format(line, sizeof(line), &f->shared->summary, o->limit_bytes,
+			       f->program_rss_bytes);
 		fprintf(stderr, "uswap: %s\n", line);
 	}
 	if (f->worker_pid && n_left) {

@@ -7,6 +7,7 @@
 #include "cli/summary.h"
 
 #include "base/size.h"
+#include "cli/preload.h"
 #include "daemon/worker.h"
 
 #include <inttypes.h>
@@ -58,12 +59,22 @@ static void append(char *buf, size_t n_bytes, const char *fmt, ...)
 	va_end(args);
 }
 
-void summary_format(char *buf, size_t n_bytes, const struct worker_summary *s, uint64_t limit_bytes)
+void summary_format(char *buf, size_t n_bytes, const struct worker_summary *s, uint64_t limit_bytes,
+		    uint64_t program_rss_bytes)
 {
 	char text[32];
 
-	if (!s->peak_bytes) {
+	if (!s->peak_resident_bytes) {
 		snprintf(buf, n_bytes, "nothing was managed: no process grew large enough");
+		if (!limit_bytes || program_rss_bytes <= limit_bytes)
+			return;
+		size_format(text, sizeof(text), program_rss_bytes);
+		snprintf(
+			buf, n_bytes,
+			"nothing was managed, though a process grew to %s: it does not load " PRELOAD_NAME
+			", or cannot reach the daemon (a network namespace of its "
+			"own, too few descriptors or processes allowed)",
+			text);
 		return;
 	}
 	size_format(text, sizeof(text), s->peak_bytes);

@@ -58,20 +58,22 @@ static void test_summary(void **state)
 	};
 	char buf[512];
 
-	summary_format(buf, sizeof(buf), &s, 128ull << 20);
+	summary_format(buf, sizeof(buf), &s, 128ull << 20, 0);
 	assert_string_equal(buf, "peak 127.4 MiB of 128 MiB (resident 61.0 + compressed 64.0 + "
 				 "metadata 2.3) · 3.1:1 · 182k faults, p50 11 us, p99 84 us");
 	s.stored_bytes = s.n_faults = 0;
-	summary_format(buf, sizeof(buf), &s, 0);
+	summary_format(buf, sizeof(buf), &s, 0, 0);
 	assert_string_equal(buf, "peak 127.4 MiB (resident 61.0 + compressed 64.0 + metadata 2.3) "
 				 "· 0 faults");
-	s.peak_bytes = 0;
-	summary_format(buf, sizeof(buf), &s, 0);
-	assert_non_null(strstr(buf, "nothing was managed"));
+	s.peak_resident_bytes = 0; /* tables and buffers only */
+	summary_format(buf, sizeof(buf), &s, 128ull << 20, 128ull << 20);
+	assert_string_equal(buf, "nothing was managed: no process grew large enough");
+	summary_format(buf, sizeof(buf), &s, 128ull << 20, 200ull << 20);
+	assert_non_null(strstr(buf, "though a process grew to 200"));
 	/* A line that does not fit is cut, not written past its end. */
-	s.peak_bytes = 1;
+	s.peak_resident_bytes = 1;
 	memset(buf, 'x', sizeof(buf));
-	summary_format(buf, 20, &s, 128ull << 20);
+	summary_format(buf, 20, &s, 128ull << 20, 0);
 	assert_int_equal(buf[19], '\0');
 	assert_int_equal(buf[20], 'x');
 }
