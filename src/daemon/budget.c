@@ -150,6 +150,7 @@ void budget_update(struct worker *w)
 	atomic_store_explicit(
 		&w->tight, resident < b->tight_pages && under_limit < 4096 && !writeback_works(w),
 		memory_order_relaxed); /* a hint for the compressors */
+	store_relaxed(&w->spills, s.file_bytes && writeback_works(w)); /* as well */
 	if (b->n_delayed != g->stats.n_delayed) {
 		b->n_delayed = g->stats.n_delayed;
 		store_relaxed(&w->waited_ns, clock_now_ns()); /* as well */

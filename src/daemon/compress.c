@@ -131,7 +131,7 @@ static bool space_before_time(const struct worker *w)
 {
 	if (load_relaxed(&w->tight))
 		return true;
-	return load_relaxed(&w->group.n_jobs) < BEHIND_JOBS &&
+	return load_relaxed(&w->spills) && load_relaxed(&w->group.n_jobs) < BEHIND_JOBS &&
 	       clock_now_ns() - load_relaxed(&w->waited_ns) > BEHIND_NS;
 }
 

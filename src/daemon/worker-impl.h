@@ -236,8 +236,9 @@ struct worker {
 	bool done;
 	bool served; /* in this round of the loop */
 	_Atomic uint64_t
-		busy_ns;    /* last time that pages went in or out: upkeep waits for idleness */
-	_Atomic bool tight; /* store smaller rather than faster */
+		busy_ns;     /* last time that pages went in or out: upkeep waits for idleness */
+	_Atomic bool tight;  /* store smaller rather than faster */
+	_Atomic bool spills; /* what does not fit into the pool is read from the file again */
 	_Atomic uint64_t waited_ns;	  /* last time that a fault had to wait for room */
 	_Atomic uint64_t drop_kept_bytes; /* kept copies the owner wants dropped */
 	uint64_t tick_ns;

@@ -30,7 +30,7 @@ FILE_ROWS = [
     ("read-threads", "4 threads, random reads", 1.2),
 ]
 FILE_RIVALS = ("zswap+file", "swap file")
-CODEC = "zstd-1"  # of most pages: what uswap uses while compression keeps up
+CODEC = "lz4"  # of most pages in memory
 SAME_PLACEMENT_SLACK_US = 4
 STARTUP_MAX_US = 1000
 MIB = 1 << 20
