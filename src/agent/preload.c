@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 
 static _Atomic(void *) preload_next[WRAP_N];
+static atomic_bool preload_resolved; /* all of them were looked up */
 
 static const char preload_names[WRAP_N][20] = {
 	[WRAP_SETUID] = "setuid",
@@ -57,9 +58,10 @@ void wrap_resolve(void)
 {
 	int saved_errno = errno;
 
-	if (!atomic_load_explicit(&preload_next[WRAP_N - 1], memory_order_relaxed))
+	if (!atomic_load_explicit(&preload_resolved, memory_order_relaxed)) /* relaxed: as above */
 		for (int i = 0; i < WRAP_N; i++)
 			(void)wrap_next((enum wrap_next)i);
+	atomic_store_explicit(&preload_resolved, true, memory_order_relaxed);
 	errno = saved_errno;
 }
 

@@ -64,10 +64,11 @@ void summary_format(char *buf, size_t n_bytes, const struct worker_summary *s, u
 {
 	char text[32];
 
-	if (!s->peak_resident_bytes) {
+	if (!s->peak_resident_bytes && (!limit_bytes || program_rss_bytes <= limit_bytes)) {
 		snprintf(buf, n_bytes, "nothing was managed: no process grew large enough");
-		if (!limit_bytes || program_rss_bytes <= limit_bytes)
-			return;
+		return;
+	}
+	if (!s->peak_resident_bytes) {
 		size_format(text, sizeof(text), program_rss_bytes);
 		snprintf(
 			buf, n_bytes,

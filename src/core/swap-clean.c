@@ -131,7 +131,7 @@ static void clean_refs(struct clean *c, const struct segment_ref *refs, uint32_t
 		inject_race();
 		r = slot_try_pin_ref(&c->s->slots, slot, SWAP_PIN_MOVE);
 		if (r) {
-			c->is_busy |= r != SWAP_E_GONE; /* it stays for now */
+			c->is_busy |= r != SWAP_E_GONE; /* a later pass moves it */
 			continue;
 		}
 		inject_race();

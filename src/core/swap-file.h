@@ -51,7 +51,7 @@ enum swap_writeback_order {
 
 /*
  * Move up to @n_pages of @app from the pool into the file's buffers.
- * Return: 0: done, or nothing left to move; SWAP_E_WARM: met a load, leave it for now; SWAP_E_FULL:
+ * Return: 0: done, or nothing left to move; SWAP_E_WARM: met a load, end the sweep; SWAP_E_FULL:
  * all buffers wait for the disk; SWAP_E_GONE: the file is full, stopped, or there is none.
  * *ret_n: pages moved, in every case.
  */

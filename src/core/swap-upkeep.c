@@ -217,7 +217,7 @@ uint64_t swap_compact(struct swap *s, uint64_t n_bytes)
 	while (moved_bytes < n_bytes && pool_isolate(&s->pool, &class_cursor, &block) == 0) {
 		moved_bytes += compact_block(s, block, &emptied);
 		if (!emptied)
-			class_cursor++; /* somebody works there: leave the class for now */
+			class_cursor++; /* somebody works there: the class waits for the next call */
 	}
 	freed_bytes = pool_trim(&s->pool) + area_table_trim(&s->areas);
 	store_release(&s->compacting, 0); /* pairs with the exchange above */

@@ -210,7 +210,8 @@ static bool may_recompress(const struct worker *w)
 
 	if (clock_now_ns() - (moved_ns > busy_ns ? moved_ns : busy_ns) > IDLE_NS)
 		return true;
-	return space_before_time(w) && !load_relaxed(&w->writeback.wanted);
+	return load_relaxed(&w->tight) ||
+	       (space_before_time(w) && !load_relaxed(&w->writeback.wanted));
 }
 
 static void *upkeep_main(void *arg)
@@ -224,15 +225,15 @@ static void *upkeep_main(void *arg)
 		return NULL; /* slower and larger, not wrong */
 	while (!is_stopping(&w->compress)) {
 		uint64_t drop = atomic_exchange(&w->drop_kept_bytes, 0);
-		uint64_t worked = 0;
+		uint64_t worked;
 
 		if (drop)
 			swap_drop_kept(w->group.app, drop);
 		worked = swap_compact(w->swap, COMPACT_BATCH_BYTES);
-		if (!may_recompress(w))
-			worked = 0;
-		else
+		if (may_recompress(w))
 			worked += swap_recompress(w->group.app, RECOMPRESS_BATCH, ctx);
+		else
+			worked = 0;
 		if (!worked)
 			upkeep_rest(&w->compress);
 	}

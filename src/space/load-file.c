@@ -309,11 +309,16 @@ static void load_early(struct space *sp, uint64_t addr)
 	uint32_t k;
 
 	for (k = 0; k < n; k++) {
-		uint64_t next = readahead_next(sp, addr, k ? &last : NULL, &plan);
-		struct file_load *l = next ? early_at(sp, next) : NULL;
+		uint64_t next = readahead_next(sp, addr, k ? &last : NULL);
+		struct file_load *l;
 
-		if (next && !l)
+		if (!next)
+			return;
+		l = early_at(sp, next);
+		if (!l) {
+			readahead_window(sp, addr, next, &plan);
 			l = early_begin(sp, next, &plan);
+		}
 		if (!l)
 			return;
 		last = l->plan;

@@ -159,21 +159,23 @@ static uint64_t stream_behind(const struct stream *s, const struct ahead *plan, 
 	return s->stride == -1 ? first - 1 : first + (uint64_t)((int64_t)n * s->stride);
 }
 
-uint64_t readahead_next(struct space *sp, uint64_t addr, const struct ahead *behind,
-			struct ahead *ret)
+uint64_t readahead_next(struct space *sp, uint64_t addr, const struct ahead *behind)
 {
 	const struct stream *s = stream_in_swing(sp, addr);
-	uint64_t page, next;
+	uint64_t next;
 
 	if (!s)
 		return 0;
-	page = behind ? stream_behind(s, behind, behind->n) : s->next;
-	next = page * PAGE_BYTES;
+	next = (behind ? stream_behind(s, behind, behind->n) : s->next) * PAGE_BYTES;
 	if (!region_contains(&sp->regions, next) || region_contains(&sp->no_ahead, next) ||
 	    !page_is_out(sp, next))
 		return 0;
-	(void)window_fill(sp, s, page, ret);
 	return next;
+}
+
+void readahead_window(struct space *sp, uint64_t addr, uint64_t next, struct ahead *ret)
+{
+	(void)window_fill(sp, stream_in_swing(sp, addr), next / PAGE_BYTES, ret);
 }
 
 void readahead_joined(struct space *sp, uint64_t addr, const struct ahead *plan, bool waits)

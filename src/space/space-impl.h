@@ -132,8 +132,9 @@ uint32_t readahead_depth(struct space *sp, uint64_t addr);
  * What that stream will want next, or behind @behind. Return: where it will fault; 0: nothing that is
  * worth reading early.
  */
-uint64_t readahead_next(struct space *sp, uint64_t addr, const struct ahead *behind,
-			struct ahead *ret);
+uint64_t readahead_next(struct space *sp, uint64_t addr, const struct ahead *behind);
+/* What is read for the fault there. pre: readahead_next() returned @next for @addr. */
+void readahead_window(struct space *sp, uint64_t addr, uint64_t next, struct ahead *ret);
 /*
  * The fault at @addr gets an early load, of @plan: its stream goes on behind that. @waits: it came before
  * the load was there, so more of them have to be under way.

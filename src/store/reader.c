@@ -275,8 +275,7 @@ static void read_again(struct reader *r)
 
 void reader_flush(struct reader *r)
 {
-	if (r->again.first)
-		read_again(r); /* there may be memory for it now */
+	read_again(r); /* there may be memory for it now */
 	disk_flush(r->queue);
 }
 
