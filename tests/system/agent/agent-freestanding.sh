@@ -6,7 +6,10 @@
 
 agent=$1
 library=$2
-command -v nm > /dev/null && command -v readelf > /dev/null || exit 77
+command -v nm >/dev/null && command -v readelf >/dev/null || {
+	echo "skipped: nm and readelf are needed (binutils)"
+	exit 77
+}
 failed=0
 
 complain()
