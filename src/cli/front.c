@@ -16,7 +16,6 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "cli/launch.h"
 #include "cli/run-options.h"
 #include "cli/stop.h"
@@ -30,9 +29,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,57 +38,6 @@
 #define SECOND_NS 1000000000ull
 #define FINISH_TIMEOUT_NS (20 * SECOND_NS) /* for the last figures */
 #define EXIT_TIMEOUT_NS (5 * SECOND_NS)	   /* for giving back the worker's memory */
-
-/* Return: the descriptor; -errno. */
-static int socket_listen_at(const struct sockaddr_un *address, size_t path_bytes)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	socklen_t n_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_bytes);
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	if (!bind(fd, (const struct sockaddr *)address, n_bytes) && !listen(fd, SOMAXCONN))
-		return fd;
-	r = -errno;
-	close(fd);
-	return r;
-}
-
-/* Without it only programs in network namespaces of their own run unmanaged. */
-static void socket_listen_by_path(struct front *f)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int n = snprintf(address.sun_path, sizeof(address.sun_path), USWAP_SOCKET_PREFIX "%s",
-			 f->socket_name + 1);
-
-	f->path_fd = socket_listen_at(&address, (size_t)n + 1);
-	if (f->path_fd < 0)
-		return;
-	memcpy(f->socket_path, address.sun_path, (size_t)n + 1);
-	(void)chmod(f->socket_path, 0666); /* like the other: who connects is asked for more */
-}
-
-static int socket_listen(struct front *f)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	uint8_t bytes[16];
-	size_t len;
-	int r;
-
-	r = random_fill(bytes, sizeof(bytes));
-	if (r)
-		return r;
-	len = (size_t)snprintf(f->socket_name, sizeof(f->socket_name), "@uswap-");
-	for (size_t i = 0; i < sizeof(bytes); i++, len += 2)
-		snprintf(f->socket_name + len, 3, "%02x", bytes[i]);
-	memcpy(address.sun_path + 1, f->socket_name + 1, len - 1);
-	f->listen_fd = socket_listen_at(&address, len);
-	if (f->listen_fd < 0)
-		return f->listen_fd;
-	socket_listen_by_path(f);
-	return 0;
-}
 
 static int signals_take(struct front *f)
 {
@@ -116,7 +62,10 @@ int front_open(struct front *f)
 	int pair[2], r;
 
 	memset(f, 0, sizeof(*f));
-	f->listen_fd = f->path_fd = f->front_fd = f->worker_fd = f->signal_fd = -1;
+	f->front_fd = f->worker_fd = f->signal_fd = -1;
+	r = sockets_open(&f->sockets);
+	if (r)
+		return r;
 	f->shared = mmap(NULL, sizeof(*f->shared), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (f->shared == MAP_FAILED) {
@@ -127,18 +76,16 @@ int front_open(struct front *f)
 		return -errno;
 	f->front_fd = pair[0];
 	f->worker_fd = pair[1];
-	r = socket_listen(f);
-	return r ? r : signals_take(f);
+	return signals_take(f);
 }
 
 void front_close(struct front *f)
 {
-	int fds[] = { f->listen_fd, f->path_fd, f->front_fd, f->worker_fd, f->signal_fd };
+	int fds[] = { f->front_fd, f->worker_fd, f->signal_fd };
 
 	/* A worker that goes on shares this table and needs them; the exit of the last user closes. */
 	if (!f->worker_pid) {
-		if (f->socket_path[0])
-			(void)unlink(f->socket_path);
+		sockets_close(&f->sockets);
 		for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 			if (fds[i] >= 0)
 				close(fds[i]);
@@ -257,9 +204,9 @@ static bool worker_said(struct front *f, char word)
 int front_start_worker(struct front *f, const struct run_options *o)
 {
 	struct worker_options options = {
-		.listen_fd = f->listen_fd,
-		.path_fd = f->path_fd,
-		.socket_path = f->socket_path,
+		.listen_fd = f->sockets.listen_fd,
+		.path_fd = f->sockets.path_fd,
+		.socket_path = f->sockets.path,
 		.limit_bytes = o->limit_bytes,
 		.resident_bytes = o->resident_bytes,
 		.pool_bytes = o->pool_bytes,
@@ -298,7 +245,7 @@ int front_start_worker(struct front *f, const struct run_options *o)
 
 int front_start_program(struct front *f, struct launch *launch, int *ret_errno)
 {
-	launch->socket_name = f->socket_name;
+	launch->socket_name = f->sockets.name;
 	launch->mask = &f->inherited_mask;
 	launch->child = &f->inherited_child;
 	return launch_program(launch, &f->program_pid, ret_errno);
@@ -309,7 +256,7 @@ static bool command_stop(struct front *f)
 {
 	struct stop_options options = {
 		.shared = f->shared,
-		.socket_name = f->socket_name,
+		.socket_name = f->sockets.name,
 		.program_pid = f->program_pid,
 		.ret_status = &f->program_status,
 	};

@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cli/sockets.h"
+
 struct launch;
 struct run_options;
 struct worker_shared;
@@ -28,8 +30,7 @@ enum {
 
 struct front {
 	struct worker_shared *shared; /* the worker writes, the front reads */
-	int listen_fd;		      /* agents connect here; the worker accepts */
-	int path_fd;		      /* or here, from other network namespaces; -1: not possible */
+	struct sockets sockets;	      /* agents connect here; the worker accepts */
 	int front_fd;		      /* our end of the pair to the worker */
 	int worker_fd;		      /* its end */
 	int signal_fd;
@@ -42,8 +43,6 @@ struct front {
 	bool unmanaged; /* the user was told that the program is */
 	sigset_t inherited_mask;
 	struct sigaction inherited_child;
-	char socket_name[64]; /* "@uswap-…" */
-	char socket_path[80]; /* of .path_fd; "": none */
 };
 
 int front_open(struct front *f);

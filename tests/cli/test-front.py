@@ -5,8 +5,11 @@
     test-front.py USWAP-FAKE
 """
 
+import contextlib
 import os
+import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -112,6 +115,23 @@ class Front(unittest.TestCase):
     def test_no_descriptor_leaks(self):
         out = self.run_it("ls", "/proc/self/fd")[1].split()
         self.assertEqual(out, ["0", "1", "2", "3"])  # 3: the directory itself
+
+    def test_paths_left_behind_are_removed(self):
+        paths = [f"/run/uswap-{os.getpid()}-{name}" for name in ("old", "young", "used")]
+        with contextlib.ExitStack() as used:
+            for path in paths:
+                listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                listener.bind(path)
+                listener.listen()
+                used.callback(lambda path=path: pathlib.Path(path).unlink(missing_ok=True))
+                if path.endswith("used"):
+                    used.enter_context(listener)
+                else:
+                    listener.close()
+                if not path.endswith("young"):
+                    os.utime(path, (0, 0))
+            self.assertEqual(self.run_it("true")[0], 0)
+            self.assertEqual([os.path.exists(path) for path in paths], [False, True, True])
 
     def test_dispositions_and_mask_are_inherited(self):
         show = "grep -E '^Sig(Blk|Ign)' /proc/self/status"
