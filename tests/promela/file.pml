@@ -4,8 +4,8 @@
  * cleaner, reuse of segments
  *
  * Two slots, two segments of two records. A slot and its entry are one thing here: that they are not is the
- * matter of slot-store.pml. The file does not exist yet; this is the design it is to follow.
- * docs/model.md has the table.
+ * matter of slot-store.pml. The code is src/core/segment.c, segment-io.c, swap-writeback.c and swap-clean.c;
+ * docs/model.md has the table, and says where it does otherwise.
  *
  * RUN two: -DPAGES=2 -DOPS=2 -DEVENTS=1 -DWRITES=2 -DCLEANINGS=0 -DFAILURES=1
  * RUN fail: -DPAGES=1 -DOPS=5 -DEVENTS=1 -DWRITES=2 -DCLEANINGS=0 -DFAILURES=1
