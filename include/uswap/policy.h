@@ -2,7 +2,7 @@
 /*
  * policy - what of the compressed pages goes to the file, when, and how fast
  *
- * A policy is asked a few hundred times a second, and answers with two marks for the pool, an order
+ * A policy is asked about twenty times a second, and answers with two marks for the pool, an order
  * and a speed. It never sees a page: which pages can leave safely is the store's business, so a
  * policy can make programs slow and the file large, but never a byte wrong.
  *

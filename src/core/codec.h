@@ -26,7 +26,7 @@ uint32_t codec_compress(struct codec_ctx *ctx, enum entry_form form, int zstd_le
 			const void *src, uint32_t max_bytes, const void **ret_out);
 /*
  * Is this page one pattern over and over? LZ4 makes next to nothing of it in half a microsecond; zstd at
- * its fastest level takes the zeroes inside of the pattern for what repeats, and stores a quarter.
+ * level -1 takes the zeroes inside of the pattern for what repeats, and stores a quarter.
  */
 bool codec_repeats(struct codec_ctx *ctx, const void *src);
 /* Return: false if @src does not decompress to exactly one page. @dst is undefined then. */
