@@ -34,6 +34,7 @@
 #define BIRTH_CPU_NS (3 * MS_NS)
 #define BIRTH_CLEAN_NS (2 * SEC_NS)
 #define BIRTH_SIGNAL 32 /* libc's SIGCANCEL */
+#define BIRTH_NEVER '-' /* instead of the threshold's first digit */
 #define BIRTH_CLONE_FLAGS                                                     \
 	(CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
 	 CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
@@ -60,6 +61,7 @@ static struct birth {
 	uint64_t threshold_bytes;   /* [const] since birth_init() */
 	int32_t pid;		    /* whose agent and timer these are: a vfork child looks on */
 	int timer;		    /* valid while ARMED */
+	char *threshold_text;	    /* [const] since birth_init(): in the environment; NULL */
 	struct sockaddr_un addr;    /* [const] since birth_init() */
 } birth;
 
@@ -238,8 +240,11 @@ static uint32_t addr_set(struct sockaddr_un *addr, const char *name)
 	return (uint32_t)(offsetof(struct sockaddr_un, sun_path) + n);
 }
 
-void birth_init(const char *socket_name, const char *threshold_text)
+void birth_init(const char *socket_name, char *threshold_text)
 {
+	if (threshold_text && threshold_text[0] == BIRTH_NEVER)
+		return;
+	birth.threshold_text = threshold_text;
 	birth.threshold_bytes = threshold_parse(threshold_text);
 	birth.addr_bytes = addr_set(&birth.addr, socket_name);
 	if (!birth.addr_bytes)
@@ -269,10 +274,30 @@ void birth_fork_child(void)
 		birth_now();
 }
 
+/*
+ * Where the environment still is what we were given: some programs write a title over it, and pass on a
+ * copy.
+ */
+static void environment_forbid(void)
+{
+	static const char name[] = USWAP_ENV_THRESHOLD "=";
+	char *text = birth.threshold_text;
+	size_t i;
+
+	if (!text)
+		return;
+	for (i = 1; i < sizeof(name); i++)
+		if (text[-(long)i] != name[sizeof(name) - 1 - i])
+			return;
+	text[0] = BIRTH_NEVER;
+}
+
 void birth_forbid(void)
 {
-	if (!is_stranger())
-		atomic_store(&birth.forbidden, 1);
+	if (is_stranger())
+		return;
+	atomic_store(&birth.forbidden, 1);
+	environment_forbid();
 }
 
 void birth_hasten_last(void)

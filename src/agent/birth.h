@@ -11,8 +11,8 @@
 #include "agent/agent.h"
 #include <stdbool.h>
 
-/* Called by the library's constructor. @threshold_text may be NULL. */
-void birth_init(const char *socket_name, const char *threshold_text);
+/* Called by the library's constructor. @threshold_text, in the environment, may be NULL. */
+void birth_init(const char *socket_name, char *threshold_text);
 /* In a fork child: forget the parent's agent, see to our own. */
 void birth_fork_child(void);
 
@@ -24,7 +24,7 @@ void birth_hasten_last(void);
 bool birth_put_off(void);
 /* Start an agent unless there is one. pre: nobody else does so. */
 void birth_now(void);
-/* No agent in this process and its fork children any more. */
+/* No agent any more: in this process, its fork children, and what they start with our environment. */
 void birth_forbid(void);
 
 /* The area, or NULL; birth_area_get() makes it. */

@@ -112,6 +112,7 @@ int keeper_home(uint64_t start, uint64_t len)
  */
 void keeper_protect(const void *addr, uint64_t bytes)
 {
+	bool is_new = false;
 	struct agent_area *area = birth_area_get();
 	uint64_t page = (uint64_t)addr & ~(uint64_t)(AGENT_PAGE_BYTES - 1);
 	struct uswap_protect *list;
@@ -124,8 +125,11 @@ void keeper_protect(const void *addr, uint64_t bytes)
 		for (i = 0; i < USWAP_PROTECT_MAX; i++) {
 			seen = 0;
 			if (__atomic_compare_exchange_n(&list->page_addr[i], &seen, page, false,
-							__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
-			    seen == page)
+							__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+				is_new = true;
+				break;
+			}
+			if (seen == page)
 				break;
 		}
 		n = __atomic_load_n(&list->n, __ATOMIC_SEQ_CST);
@@ -134,4 +138,14 @@ void keeper_protect(const void *addr, uint64_t bytes)
 						    __ATOMIC_SEQ_CST))
 			continue;
 	}
+	if (is_new) /* what is out comes back, and what is about to leave: commands look at the list */
+		(void)keeper_home((uint64_t)addr, bytes);
+}
+
+void keeper_protect_all(void)
+{
+	struct agent_area *area = birth_area_get();
+
+	if (area)
+		__atomic_store_n(&agent_protect(area)->n, USWAP_PROTECT_MAX + 1, __ATOMIC_SEQ_CST);
 }

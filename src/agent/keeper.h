@@ -38,7 +38,9 @@ void keeper_resume(void);
  */
 int keeper_home(uint64_t start, uint64_t len);
 
-/* Pages of [addr, addr + bytes) must stay resident from now on. */
+/* Pages of [addr, addr + bytes) come back if they are out, and stay resident from now on. */
 void keeper_protect(const void *addr, uint64_t bytes);
+/* Nothing leaves any more. */
+void keeper_protect_all(void);
 
 #endif

@@ -6,8 +6,8 @@
  * the constructor does nothing that costs (birth.c). Imports are few and bound lazily.
  *
  * fork: the child handler sees to an agent for the child. vfork and posix_spawn have no handler and
- * need none: their children exec. A child made by the bare system call has no agent; the daemon
- * serves its faults and evicts nothing from it.
+ * need none: their children exec. A child made by a bare clone() has no agent; the daemon serves its
+ * faults and evicts nothing from it.
  *
  * Nothing is ever printed: the program's descriptors are not ours.
  */
@@ -37,6 +37,8 @@ static const char preload_names[WRAP_N][20] = {
 	[WRAP_MQ_NOTIFY] = "mq_notify",
 	[WRAP_THREAD_CREATE] = "pthread_create",
 	[WRAP_CLONE] = "clone",
+	[WRAP_SETCONTEXT] = "setcontext",
+	[WRAP_SWAPCONTEXT] = "swapcontext",
 };
 
 wrap_fn *wrap_next(enum wrap_next which)
@@ -75,7 +77,7 @@ long wrap_result(long r)
 }
 
 /* What comes after @prefix in @text; NULL: it does not begin with it. */
-static const char *after(const char *text, const char *prefix)
+static char *after(char *text, const char *prefix)
 {
 	while (*prefix && *text == *prefix) {
 		text++;
@@ -85,10 +87,10 @@ static const char *after(const char *text, const char *prefix)
 }
 
 /* The value of variable @name in @env. */
-static const char *env_find(char **env, const char *name)
+static char *env_find(char **env, const char *name)
 {
 	for (; *env; env++) {
-		const char *rest = after(*env, name);
+		char *rest = after(*env, name);
 
 		if (rest && *rest == '=')
 			return rest + 1;
@@ -99,7 +101,7 @@ static const char *env_find(char **env, const char *name)
 /* Valgrind ends a program that makes any clone() but those of a thread or a fork. It preloads, too. */
 static bool is_under_valgrind(char **env)
 {
-	const char *preload = env_find(env, "LD_PRELOAD");
+	char *preload = env_find(env, "LD_PRELOAD");
 
 	for (; preload && *preload; preload++)
 		if (after(preload, "/vgpreload_"))

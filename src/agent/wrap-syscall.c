@@ -16,6 +16,12 @@
 
 #define SYSCALL_TABLE_BITS 512
 
+#ifdef SYS_fork
+#define NR_FORK SYS_fork
+#else
+#define NR_FORK (SYSCALL_TABLE_BITS - 1) /* no call has it */
+#endif
+
 /* One bit per system call that is ours; used by name from the assembly. */
 #define OURS(nr, word) ((nr) / 64 == (word) ? 1ull << ((nr) % 64) : 0)
 #define OURS_WORD(word)                                                                      \
@@ -24,7 +30,7 @@
 	 OURS(SYS_setgroups, word) | OURS(SYS_setresuid, word) | OURS(SYS_setresgid, word) | \
 	 OURS(SYS_capset, word) | OURS(SYS_prctl, word) | OURS(SYS_mq_notify, word) |        \
 	 OURS(SYS_unshare, word) | OURS(SYS_setns, word) | OURS(SYS_seccomp, word) |         \
-	 OURS(SYS_process_madvise, word) | OURS(SYS_set_tid_address, word))
+	 OURS(SYS_process_madvise, word) | OURS(SYS_set_tid_address, word) | OURS(NR_FORK, word))
 
 extern const uint64_t syscall_table[SYSCALL_TABLE_BITS / 64];
 __attribute__((used, visibility("hidden")))
@@ -36,6 +42,16 @@ const uint64_t syscall_table[SYSCALL_TABLE_BITS / 64] = {
 long syscall_ours(long nr, long a, long b, long c, long d, long e, long f);
 long syscall_failed(long r);
 
+/* libc's handlers are not called; ours is. */
+static long fork_run(void)
+{
+	long r = sys_0(NR_FORK);
+
+	if (!r)
+		birth_fork_child();
+	return r;
+}
+
 static long ours_run(long nr, long a, long b, long c, long d, long e, long f)
 {
 	switch (nr) {
@@ -46,6 +62,8 @@ static long ours_run(long nr, long a, long b, long c, long d, long e, long f)
 	case SYS_set_tid_address:
 		keeper_protect((const void *)a, sizeof(int)); /* see wrap-thread.c */
 		break;
+	case NR_FORK:
+		return fork_run();
 	case SYS_shmat:
 		return wrap_sys_shmat((int)a, b, (int)c);
 	case SYS_capset:

@@ -6,6 +6,10 @@
  *
  * The word that the kernel clears when a thread ends has to be in memory then: the kernel does not wait
  * for it, and who joins the thread would wait for ever. libc's own lie where nothing is evicted.
+ *
+ * A process that shares our memory and is no thread of ours is not seen by the daemon, which has to know
+ * who may be emptying pages and where control blocks lie: from then on nothing leaves. But for a vfork
+ * child: its parent stands still, and it does little.
  */
 #include "agent/wrap.h"
 
@@ -44,6 +48,8 @@ WRAP_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	tls = va_arg(args, void *);
 	child_tid = va_arg(args, pid_t *);
 	va_end(args);
+	if ((flags & (CLONE_VM | CLONE_THREAD | CLONE_VFORK)) == CLONE_VM)
+		keeper_protect_all();
 	if (flags & CLONE_CHILD_CLEARTID)
 		keeper_protect(child_tid, sizeof(*child_tid));
 	return next(fn, stack, flags, arg, parent_tid, tls, child_tid);

@@ -18,7 +18,7 @@
 #define PICK_MAX_LEAVES 512u /* looked at in one call: bounds the time away from faults */
 
 struct picker {
-	struct urange protected[SPACE_MAX_PROTECTED];
+	struct urange *protected; /* ascending, none touches another */
 	uint32_t n_protected;
 };
 
@@ -33,22 +33,37 @@ static int range_cmp(const void *a, const void *b)
 /* Pages that must stay (R11). False: not known, nothing may leave. */
 static bool picker_init(struct space *sp, struct picker *p)
 {
-	p->n_protected = 0;
-	if (sp->mem->ops->protected_ranges(sp->mem, p->protected, SPACE_MAX_PROTECTED,
-					   &p->n_protected))
+	struct urange *at = sp->group->protected;
+	uint32_t n, i, last = 0;
+
+	if (sp->mem->ops->protected_ranges(sp->mem, at, SPACE_MAX_PROTECTED, &n))
 		return false;
-	qsort(p->protected, p->n_protected, sizeof(*p->protected), range_cmp);
+	qsort(at, n, sizeof(*at), range_cmp);
+	for (i = 1; i < n; i++) {
+		if (at[i].start > at[last].end)
+			at[++last] = at[i];
+		else if (at[i].end > at[last].end)
+			at[last].end = at[i].end;
+	}
+	*p = (struct picker){ at, n ? last + 1 : 0 };
 	return true;
 }
 
-static bool is_protected(struct picker *p, uint64_t addr)
+static bool is_protected(const struct picker *p, uint64_t addr)
 {
-	uint32_t i;
+	uint32_t low = 0, high = p->n_protected;
 
-	/* ranges may overlap: look at all that start at or before the address */
-	for (i = 0; i < p->n_protected && p->protected[i].start <= addr; i++)
-		if (addr < p->protected[i].end)
+	while (low <
+	       high) { /* all before .low end at or before @addr, those from .high on start behind */
+		uint32_t mid = (low + high) / 2;
+
+		if (addr < p->protected[mid].start)
+			high = mid;
+		else if (addr >= p->protected[mid].end)
+			low = mid + 1;
+		else
 			return true;
+	}
 	return false;
 }
 

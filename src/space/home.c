@@ -48,9 +48,11 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 	}
 	if (r) { /* lost: poisoned, here as anywhere (R7) */
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
-		if (sp->mem->ops->poison(sp->mem, addr, PAGE_BYTES))
+		r = sp->mem->ops->poison(sp->mem, addr, PAGE_BYTES);
+		if (r && r != -EEXIST && !home_is_gone(sp, addr, r))
 			return false;
-		g->stats.n_poisoned++;
+		g->stats.n_poisoned += !r;
+		sp->n_unknown += r != 0;
 		swap_slot_unref(g->swap, page_take_slot(&sp->map, leaf, i));
 		return true;
 	}

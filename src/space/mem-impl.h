@@ -18,7 +18,8 @@ struct mem_linux {
 	int proc_fd; /* /proc/PID, a directory */
 	int mem_fd;
 	int pagemap_fd;
-	int statm_fd;
+	int statm_fd;	/* of the process, or of .mm_tid */
+	int mm_tid;	/* the thread asked about memory, as the main thread has ended; 0 */
 	int task_fd;	/* /proc/PID/task, a directory */
 	int agent_sock; /* borrowed; -1: none */
 	uint64_t protect_addr;
@@ -39,7 +40,7 @@ static inline struct mem_linux *mem_linux_of(struct mem *m)
 /* mem-maps.c */
 int mem_read_maps(struct mem *m, uint32_t flags, struct mem_map **ret_maps, uint32_t *ret_n);
 /* VmFlags of the mapping that contains @addr contain @flag ("uw"). Return: 1; 0; -errno. */
-int mem_map_has_flag(const struct mem_linux *m, uint64_t addr, const char *flag);
+int mem_map_has_flag(struct mem_linux *m, uint64_t addr, const char *flag);
 
 /* mem-threads.c */
 int mem_protected_ranges(struct mem *m, struct urange *ranges, uint32_t n, uint32_t *ret_n);
@@ -49,5 +50,10 @@ int mem_each_thread(struct mem_linux *m, int (*fn)(struct mem_linux *m, int tid,
 		    void *user);
 /* Read a small file below /proc/PID. Return: bytes, NUL-terminated; -errno. */
 ssize_t mem_proc_read(const struct mem_linux *m, const char *name, char *buf, size_t n_bytes);
+/*
+ * Open a file below /proc/PID that is about the memory of the process. The main thread may have ended before
+ * the others: the kernel says nothing of its memory then, so a living one is asked. Return: fd; -errno.
+ */
+int mem_proc_open(struct mem_linux *m, const char *name);
 
 #endif

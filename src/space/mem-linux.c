@@ -234,6 +234,7 @@ static void mem_unbind(struct mem_linux *m)
 	close_fd(&m->task_fd);
 	close_fd(&m->proc_fd);
 	m->pid = 0;
+	m->mm_tid = 0;
 }
 
 void mem_linux_unbind(struct mem *base)
@@ -362,9 +363,9 @@ bool mem_linux_prove(struct mem *base, uint64_t start, uint64_t len)
 	return false;
 }
 
-bool mem_linux_prove_aux(const struct mem *base, int aux_fd, uint64_t start, uint64_t len)
+bool mem_linux_prove_aux(struct mem *base, int aux_fd, uint64_t start, uint64_t len)
 {
-	const struct mem_linux *m = (const struct mem_linux *)(const void *)base;
+	struct mem_linux *m = mem_linux_of(base);
 	struct uffdio_api api = { .api = UFFD_API,
 				  .features = UFFD_FEATURE_MOVE | UFFD_FEATURE_PAGEFAULT_FLAG_WP };
 	struct uffdio_register reg = { .range = { start, len }, .mode = UFFDIO_REGISTER_MODE_WP };

@@ -30,7 +30,7 @@ void mem_linux_no_agent(struct mem *m);
  */
 bool mem_linux_prove(struct mem *m, uint64_t start, uint64_t len);
 /* As above for a userfaultfd that is not yet part of a mem: runs UFFDIO_API for MOVE. */
-bool mem_linux_prove_aux(const struct mem *m, int aux_fd, uint64_t start, uint64_t len);
+bool mem_linux_prove_aux(struct mem *m, int aux_fd, uint64_t start, uint64_t len);
 
 struct mem_sample {
 	uint64_t anon_pages;

@@ -78,11 +78,35 @@ static void parse_flags(const char *line, struct mem_map *map)
 	map->huge_page = has_flag(line, "ht");
 }
 
-static FILE *open_text(const struct mem_linux *m, const char *name)
-{
-	int fd = openat(m->proc_fd, name, O_RDONLY | O_CLOEXEC);
-	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+/*
+ * One descriptor is kept for reading mappings: a fork event that has been read takes one, perhaps the last,
+ * and then it cannot be left undone. Of the owner thread.
+ */
+static int spare_fd = -1;
 
+static void spare_take(void)
+{
+	if (spare_fd < 0)
+		spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static bool spare_give(void)
+{
+	if (spare_fd < 0)
+		return false;
+	close(spare_fd);
+	spare_fd = -1;
+	return true;
+}
+
+static FILE *open_text(struct mem_linux *m, const char *name)
+{
+	int fd = mem_proc_open(m, name);
+	FILE *f;
+
+	if (fd == -EMFILE && spare_give())
+		fd = mem_proc_open(m, name);
+	f = fd >= 0 ? fdopen(fd, "r") : NULL;
 	if (f)
 		setvbuf(f, NULL, _IOFBF, 32768);
 	else if (fd >= 0)
@@ -90,15 +114,16 @@ static FILE *open_text(const struct mem_linux *m, const char *name)
 	return f;
 }
 
-static void fclosep(FILE **f)
+static void text_closep(FILE **f)
 {
 	if (*f)
 		fclose(*f);
+	spare_take();
 }
 
 int mem_read_maps(struct mem *base, uint32_t flags, struct mem_map **ret_maps, uint32_t *ret_n)
 {
-	_cleanup_(fclosep) FILE *f =
+	_cleanup_(text_closep) FILE *f =
 		open_text(mem_linux_of(base), flags & MEM_MAPS_FLAGS ? "smaps" : "maps");
 	struct map_list list = { 0 };
 	char line[512];
@@ -130,9 +155,9 @@ int mem_read_maps(struct mem *base, uint32_t flags, struct mem_map **ret_maps, u
 	return 0;
 }
 
-int mem_map_has_flag(const struct mem_linux *m, uint64_t addr, const char *flag)
+int mem_map_has_flag(struct mem_linux *m, uint64_t addr, const char *flag)
 {
-	_cleanup_(fclosep) FILE *f = open_text(m, "smaps");
+	_cleanup_(text_closep) FILE *f = open_text(m, "smaps");
 	bool here = false;
 	char line[512];
 

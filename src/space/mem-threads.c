@@ -28,13 +28,11 @@
 #define NR_MADVISE 28
 #define NR_PROCESS_MADVISE 440
 
-ssize_t mem_proc_read(const struct mem_linux *m, const char *name, char *buf, size_t n_bytes)
+/* Return: bytes; -errno. */
+static ssize_t read_and_close(int fd, char *buf, size_t n_bytes)
 {
-	int fd = openat(m->proc_fd, name, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
 	n = read(fd, buf, n_bytes - 1);
 	if (n < 0)
 		n = -errno;
@@ -42,6 +40,15 @@ ssize_t mem_proc_read(const struct mem_linux *m, const char *name, char *buf, si
 	if (n >= 0)
 		buf[n] = 0;
 	return n;
+}
+
+ssize_t mem_proc_read(const struct mem_linux *m, const char *name, char *buf, size_t n_bytes)
+{
+	int fd = openat(m->proc_fd, name, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return read_and_close(fd, buf, n_bytes);
 }
 
 int mem_each_thread(struct mem_linux *m, int (*fn)(struct mem_linux *m, int tid, void *user),
@@ -73,6 +80,53 @@ int mem_each_thread(struct mem_linux *m, int (*fn)(struct mem_linux *m, int tid,
 				return r;
 		}
 	}
+}
+
+/* The thread that is asked has no memory any more: it has ended. */
+static bool mm_is_gone(const struct mem_linux *m)
+{
+	char size;
+
+	return pread(m->statm_fd, &size, 1, 0) != 1 || size == '0';
+}
+
+/* Ask @tid from now on, if it has memory. Return: 1: it has; 0. */
+static int mm_try_thread(struct mem_linux *m, int tid, void *user)
+{
+	char path[32], size;
+	int fd;
+
+	(void)user;
+	snprintf(path, sizeof(path), "task/%d/statm", tid);
+	fd = openat(m->proc_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (pread(fd, &size, 1, 0) != 1 || size == '0') {
+		close(fd);
+		return 0;
+	}
+	close(m->statm_fd);
+	m->statm_fd = fd;
+	m->mm_tid = tid;
+	return 1;
+}
+
+static void mm_follow(struct mem_linux *m)
+{
+	if (mm_is_gone(m))
+		(void)mem_each_thread(m, mm_try_thread, NULL);
+}
+
+int mem_proc_open(struct mem_linux *m, const char *name)
+{
+	char path[64];
+	int fd;
+
+	mm_follow(m);
+	if (m->mm_tid)
+		snprintf(path, sizeof(path), "task/%d/%s", m->mm_tid, name);
+	fd = openat(m->proc_fd, m->mm_tid ? path : name, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 struct ranges {
@@ -287,8 +341,10 @@ int mem_linux_sample(struct mem *base, uint32_t flags, struct mem_sample *ret)
 	uint64_t resident, shared;
 	char buf[4096];
 	ssize_t n;
+	int fd;
 
 	*ret = (struct mem_sample){ 0 };
+	mm_follow(m);
 	n = pread(m->statm_fd, buf, sizeof(buf) - 1, 0);
 	if (n <= 0)
 		return n < 0 ? -errno : -ESRCH;
@@ -301,7 +357,10 @@ int mem_linux_sample(struct mem *base, uint32_t flags, struct mem_sample *ret)
 		ret->lone_agent =
 			status_field(buf, "\nThreads:") == 2 && strstr(buf, "\nState:\tZ");
 	}
-	if (flags & MEM_SAMPLE_PSS && mem_proc_read(m, "smaps_rollup", buf, sizeof(buf)) > 0)
+	if (!(flags & MEM_SAMPLE_PSS))
+		return 0;
+	fd = mem_proc_open(m, "smaps_rollup");
+	if (fd >= 0 && read_and_close(fd, buf, sizeof(buf)) > 0)
 		ret->pss_anon_pages = status_field(buf, "\nPss_Anon:") * 1024 / USWAP_PAGE_BYTES;
 	return 0;
 }

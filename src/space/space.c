@@ -37,7 +37,8 @@ int space_group_init(struct space_group *g, struct swap *swap, const struct spac
 	list_init(&g->spaces);
 	g->scratch = aligned_alloc(PAGE_BYTES, len);
 	g->zeroes = aligned_alloc(PAGE_BYTES, len);
-	if (!g->scratch || !g->zeroes) {
+	g->protected = calloc(SPACE_MAX_PROTECTED, sizeof(*g->protected));
+	if (!g->scratch || !g->zeroes || !g->protected) {
 		r = err_origin(-ENOMEM);
 		goto fail;
 	}
@@ -50,15 +51,17 @@ int space_group_init(struct space_group *g, struct swap *swap, const struct spac
 	if (r)
 		goto fail;
 	r = page_map_arenas_init(&g->arenas, max_pages);
-	if (!r)
-		r = load_file_init(g);
 	if (r)
 		goto fail;
-	return 0;
+	r = load_file_init(g);
+	if (!r)
+		return 0;
+	page_map_arenas_deinit(&g->arenas);
 fail:
 	if (g->app)
 		swap_app_free(g->app);
 	codec_ctx_free(g->codec);
+	free(g->protected);
 	free(g->scratch);
 	free(g->zeroes);
 	return r;
@@ -71,6 +74,7 @@ void space_group_deinit(struct space_group *g)
 	page_map_arenas_deinit(&g->arenas);
 	swap_app_free(g->app);
 	codec_ctx_free(g->codec);
+	free(g->protected);
 	free(g->scratch);
 	free(g->zeroes);
 }

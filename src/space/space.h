@@ -32,7 +32,7 @@
 
 #define AHEAD_MAX_PAGES 64u /* pages installed by one COPY */
 #define SPACE_MAX_WAITING 1024u
-#define SPACE_MAX_PROTECTED 512u
+#define SPACE_MAX_PROTECTED 32768u /* ranges: one for each thread, and what the agent lists */
 #define SPACE_N_STREAMS 8u
 #define SPACE_MAX_HELD 4096u
 #define SPACE_MAX_LEFT 128u
@@ -252,8 +252,9 @@ struct space_group {
 	uint8_t *decode_free[GROUP_DECODE_BUFS];
 	uint32_t n_decode_free;
 
-	uint8_t *scratch; /* AHEAD_MAX_PAGES pages for loads */
-	uint8_t *zeroes;  /* AHEAD_MAX_PAGES pages of zeroes */
+	struct urange *protected; /* SPACE_MAX_PROTECTED, for space_evict() */
+	uint8_t *scratch;	  /* AHEAD_MAX_PAGES pages for loads */
+	uint8_t *zeroes;	  /* AHEAD_MAX_PAGES pages of zeroes */
 	struct space_stats stats;
 };
 int space_group_init(struct space_group *g, struct swap *swap, const struct space_host *host,

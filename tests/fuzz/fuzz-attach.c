@@ -74,7 +74,7 @@ bool mem_linux_prove(struct mem *m, uint64_t start, uint64_t len)
 	return main_proven[at_work] = fuzz_u8(&in) % 4 != 3;
 }
 
-bool mem_linux_prove_aux(const struct mem *m, int aux_fd, uint64_t start, uint64_t len)
+bool mem_linux_prove_aux(struct mem *m, int aux_fd, uint64_t start, uint64_t len)
 {
 	ASSERT(fcntl(aux_fd, F_GETFD) >= 0);
 	return aux_proven[at_work] = fuzz_u8(&in) % 4 != 3;

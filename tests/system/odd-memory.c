@@ -8,21 +8,33 @@
  *     odd-memory moved MIB      parts move away, come home, and move on with all the rest, again and again
  *     odd-memory emptied MIB    emptied by process_madvise(), which no event tells of
  *     odd-memory joined MIB     a thread of clone(), whose word that the kernel clears at the end is out
+ *     odd-memory cleared MIB    the same, and the word was out before there was a thread
+ *     odd-memory wiped MIB      a child is to find a range empty, and the main thread has ended before the fork
+ *     odd-memory coroutine MIB  on a stack of 2 KiB, where no signal fits
+ *     odd-memory filtered MIB   a program that is started under a filter which kills for what an agent does
+ *     odd-memory forked MIB     in a child of the bare system call
  *
  * Prints a digest of what it reads back.
  */
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
@@ -32,7 +44,6 @@
 
 #define PAGE 4096u
 #define MIB_PAGES 256u
-#define ATTACH_US 300000
 
 struct block {
 	uint64_t *words;
@@ -84,6 +95,33 @@ static uint64_t block_verify(const struct block *b)
 	return sum;
 }
 
+/* Has uswap taken over @b? Its part of /proc/self/smaps has the flag of a userfaultfd. */
+static bool is_managed(const struct block *b)
+{
+	unsigned long start, end, at = (unsigned long)(uintptr_t)b->words;
+	bool is_here = false, found = false;
+	FILE *f = fopen("/proc/self/smaps", "r");
+	char line[512];
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			is_here = start <= at && at < end;
+		else
+			found = is_here && !strncmp(line, "VmFlags:", 8) && strstr(line, " um");
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static void wait_until_managed(const struct block *b)
+{
+	int n = 3000;
+
+	while (getenv("USWAP_SOCKET") && n-- && !is_managed(b))
+		usleep(10000);
+}
+
 static void lock_all(int flags)
 {
 	if (mlockall(flags)) {
@@ -96,7 +134,7 @@ static void locked(bool all, size_t mib)
 {
 	struct block a = block_make(all ? mib : 8, 1), b, c;
 
-	usleep(ATTACH_US);
+	wait_until_managed(&a);
 	lock_all(all ? MCL_CURRENT | MCL_FUTURE : MCL_CURRENT);
 	b = block_make(all ? mib / 4 : mib, 2);
 	printf("%016lx\n", block_verify(&a) ^ block_verify(&b));
@@ -242,12 +280,155 @@ static void joined(size_t mib)
 	free(stack);
 }
 
+static int thread_ends(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static void cleared(size_t mib)
+{
+	const struct timespec most = { 10, 0 };
+	int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+		    CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+	struct block a = block_make(mib, 1), b;
+	pid_t *word = (pid_t *)(a.words + mib * MIB_PAGES / 2 * (PAGE / sizeof(uint64_t)));
+	char *stack = malloc(1 << 16);
+
+	*word = 1;
+	b = block_make(mib, 2);
+	(void)block_verify(&b); /* the word is out, and nobody touches it but the kernel */
+	if (!stack || clone(thread_ends, stack + (1 << 16), flags, NULL, NULL, NULL, word) < 0) {
+		perror("odd-memory: clone");
+		exit(1);
+	}
+	while (*(volatile pid_t *)word)
+		if (syscall(SYS_futex, word, FUTEX_WAIT, 1, &most, NULL, 0) && errno == ETIMEDOUT)
+			break;
+	printf("word %s, %016lx\n", *word ? "never cleared" : "cleared", block_verify(&b));
+}
+
+static struct block wiped_block, wiped_other;
+
+static void *wiped_main(void *arg)
+{
+	uint64_t sum = 0;
+	size_t i;
+	pid_t pid;
+
+	pthread_join(*(pthread_t *)arg, NULL);
+	pid = fork();
+	if (!pid) {
+		for (i = 0; i < wiped_block.n_pages * (PAGE / sizeof(uint64_t)); i++)
+			sum |= wiped_block.words[i];
+		printf("child %lx %016lx\n", sum, block_verify(&wiped_other));
+		exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	printf("%016lx %016lx\n", block_verify(&wiped_block), block_verify(&wiped_other));
+	exit(0);
+}
+
+static void wiped(size_t mib)
+{
+	static pthread_t self;
+	pthread_t thread;
+
+	self = pthread_self();
+	wiped_block = block_make(mib / 4, 1);
+	if (madvise(wiped_block.words, wiped_block.n_pages * PAGE, MADV_WIPEONFORK)) {
+		perror("odd-memory: madvise");
+		exit(1);
+	}
+	wiped_other = block_make(mib, 2);
+	(void)block_verify(&wiped_other);
+	if (pthread_create(&thread, NULL, wiped_main, &self))
+		exit(1);
+	pthread_exit(NULL);
+}
+
+static volatile uint64_t coroutine_sum;
+
+static void coroutine_main(void)
+{
+	clock_t end = clock() + CLOCKS_PER_SEC / 20;
+
+	while (clock() < end)
+		coroutine_sum++;
+}
+
+static char coroutine_room[16 * PAGE] __attribute__((aligned(PAGE)));
+
+static void coroutine_run(void)
+{
+	static ucontext_t here, there;
+
+	getcontext(&there);
+	there.uc_stack.ss_sp = coroutine_room + sizeof(coroutine_room) - PAGE;
+	there.uc_stack.ss_size = 2048;
+	there.uc_link = &here;
+	makecontext(&there, coroutine_main, 0);
+	swapcontext(&here, &there);
+}
+
+static void coroutine(size_t mib)
+{
+	size_t i, n = 0;
+
+	(void)mib;
+	memset(coroutine_room, 0x5a, sizeof(coroutine_room));
+	coroutine_run();
+	for (i = 0; i < sizeof(coroutine_room) - PAGE; i++)
+		n += coroutine_room[i] != 0x5a;
+	printf("%zu bytes below the stack were changed\n", n);
+}
+
+static void filtered(size_t mib)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_timer_create, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { 4, filter };
+
+	(void)mib;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog)) {
+		perror("odd-memory: prctl");
+		exit(1);
+	}
+	execl("/bin/sh", "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i",
+	      NULL);
+	exit(1);
+}
+
+static void forked(size_t mib)
+{
+	struct block a = block_make(mib / 4, 1), b;
+	pid_t pid = (pid_t)syscall(SYS_fork);
+	int status;
+
+	if (pid < 0) {
+		perror("odd-memory: fork");
+		exit(1);
+	}
+	if (!pid) {
+		b = block_make(mib, 2);
+		printf("child %016lx %016lx\n", block_verify(&b), block_verify(&a));
+		exit(0);
+	}
+	waitpid(pid, &status, 0);
+	printf("%x %016lx\n", (unsigned)status, block_verify(&a));
+}
+
 int main(int argc, char **argv)
 {
 	size_t mib = argc == 3 ? (size_t)atol(argv[2]) : 0;
 
 	if (!mib) {
-		fprintf(stderr, "usage: odd-memory all|current|exec|moved|emptied|joined MIB\n");
+		fprintf(stderr, "usage: odd-memory WHAT MIB\n");
 		return 2;
 	}
 	if (!strcmp(argv[1], "exec"))
@@ -258,7 +439,19 @@ int main(int argc, char **argv)
 		emptied(mib);
 	else if (!strcmp(argv[1], "joined"))
 		joined(mib);
-	else
+	else if (!strcmp(argv[1], "cleared"))
+		cleared(mib);
+	else if (!strcmp(argv[1], "wiped"))
+		wiped(mib);
+	else if (!strcmp(argv[1], "coroutine"))
+		coroutine(mib);
+	else if (!strcmp(argv[1], "filtered"))
+		filtered(mib);
+	else if (!strcmp(argv[1], "forked"))
+		forked(mib);
+	else if (!strcmp(argv[1], "all") || !strcmp(argv[1], "current"))
 		locked(!strcmp(argv[1], "all"), mib);
+	else
+		return 2;
 	return 0;
 }
