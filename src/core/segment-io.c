@@ -128,14 +128,12 @@ static void segment_not_written_locked(struct segs *t, uint32_t idx, enum segmen
 	struct segment *g = segment_at(t, idx);
 
 	g->n_tries++;
-	if (end == SEGMENT_DISK_FULL)
-		t->no_growth = true;
 	if (segment_replace_locked(t, idx, end)) {
+		g->dirty = 1; /* the other place, as far as is known */
 		segment_set_state_locked(t, idx, SEGMENT_FULL);
 		return;
 	}
 	g->bad_place = end == SEGMENT_BAD_PLACE;
-	g->dirty = end != SEGMENT_DISK_FULL;
 	segment_set_state_locked(t, idx, SEGMENT_FAILED);
 }
 
@@ -146,8 +144,13 @@ bool segs_write_end(struct segs *t, uint32_t segment, enum segment_write_end end
 
 	lock_acquire(&t->lock);
 	ASSERT(g->state == SEGMENT_WRITING);
-	g->dirty = 1; /* WRITING is on no list */
-	if (g->n_live == 0) {
+	g->dirty = end != SEGMENT_DISK_FULL; /* WRITING is on no list */
+	if (end == SEGMENT_DISK_FULL)
+		t->no_growth = true;
+	if (g->n_live == 0 && end == SEGMENT_BAD_PLACE) {
+		segment_buf_give_locked(t, segment);
+		segment_set_state_locked(t, segment, SEGMENT_BAD);
+	} else if (g->n_live == 0) {
 		segment_free_locked(t, segment);
 	} else if (end == SEGMENT_WRITTEN) {
 		segment_set_state_locked(t, segment, SEGMENT_LIVE);

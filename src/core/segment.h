@@ -27,6 +27,7 @@
  *               -> FULL      segs_write_end(), failed: once more, at another place
  *               -> FAILED    segs_write_end(), and there is no other place
  *               -> FREE      segs_write_end(), the last record died meanwhile
+ *               -> BAD       the same, and its place cannot be written
  *   LIVE      on the disk; with a buffer only while somebody reads that
  *               -> CLEANING  segs_clean_begin()
  *               -> FREE      segment_drop(): the last record died

@@ -41,7 +41,8 @@ struct clean {
 
 static bool ref_is_sane(struct swap *s, const struct segment_ref *ref)
 {
-	return ref->slot >> AREA_BITS > 0 && ref->slot >> AREA_BITS <= s->areas.n_max &&
+	return ref->unit >> s->segs.unit_bits == 0 && ref->slot >> AREA_BITS > 0 &&
+	       ref->slot >> AREA_BITS <= s->areas.n_max &&
 	       ((size_t)ref->slot + 1) * sizeof(uint64_t) <= arena_size(&s->slots.arena);
 }
 

@@ -26,6 +26,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
+#define CHECK_BYTES (1ULL << 20)
+
 static const char head_text[] = "uswap swap file 1\n";
 
 static int head_buffer_new(uint8_t **ret_block)
@@ -37,14 +39,39 @@ static int head_buffer_new(uint8_t **ret_block)
 	return 0;
 }
 
-/* May what is in it be overwritten? Return: 0; FILE_E_DATA; a negative errno. */
-static int head_check(int fd)
+/* Are there only zeroes from @offset on, as far as is looked? Return: 0; FILE_E_DATA; a negative errno. */
+static int zeroes_check(int fd, uint64_t offset, uint8_t *block)
+{
+	uint64_t end = offset + CHECK_BYTES;
+	uint32_t i;
+	ssize_t n;
+
+	for (; offset < end; offset += (uint64_t)n) {
+		n = pread(fd, block, FILE_BLOCK_BYTES, (off_t)offset);
+		if (n < 0)
+			return err_origin(-errno);
+		if (!n)
+			return 0;
+		for (i = 0; i < (size_t)n; i++)
+			if (block[i])
+				return FILE_E_DATA;
+	}
+	return 0;
+}
+
+/*
+ * May what is in it be overwritten? File systems, volumes and partition tables have their marks near the
+ * beginning, not always at it, or at the end. Return: 0; FILE_E_DATA; a negative errno.
+ */
+static int content_check(int fd)
 {
 	_cleanup_(freep) uint8_t *block = NULL;
-	uint32_t i;
+	off_t n_bytes = lseek(fd, 0, SEEK_END);
 	ssize_t n;
 	int r;
 
+	if (n_bytes < 0)
+		return err_origin(-errno);
 	r = head_buffer_new(&block);
 	if (r)
 		return r;
@@ -53,10 +80,10 @@ static int head_check(int fd)
 		return err_origin(-errno);
 	if (memcmp(block, head_text, sizeof(head_text)) == 0)
 		return 0;
-	for (i = 0; i < FILE_BLOCK_BYTES; i++)
-		if (block[i])
-			return FILE_E_DATA;
-	return 0;
+	r = zeroes_check(fd, 0, block);
+	if (!r && n_bytes > (off_t)CHECK_BYTES)
+		r = zeroes_check(fd, (uint64_t)n_bytes - CHECK_BYTES, block);
+	return r;
 }
 
 static int head_write(int fd)
@@ -108,7 +135,7 @@ static int lock_and_empty(struct disk_file *f)
 
 	if (flock(f->fd, LOCK_EX | LOCK_NB))
 		return errno == EWOULDBLOCK ? FILE_E_IN_USE : err_origin(-errno);
-	r = head_check(f->fd);
+	r = content_check(f->fd);
 	if (r)
 		return r;
 	if (!f->is_device)

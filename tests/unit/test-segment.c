@@ -255,6 +255,33 @@ static void test_write_fails(void **state)
 	assert_int_equal(t.n_bufs_free, N_BUFS);
 }
 
+/* The last record dies while its segment is written, and that fails: the place is not used again. */
+static void test_dies_in_failed_write(void **state)
+{
+	struct segment_loc loc;
+	struct segment_job job;
+	int r;
+
+	(void)state;
+	loc = add(SEGMENT_FROM_POOL, LEN, &r);
+	segs_flush(&t);
+	assert_int_equal(segs_write_begin(&t, &job), 0);
+	segment_drop(&t, loc, LEN);
+	assert_false(segs_write_end(&t, job.segment, SEGMENT_BAD_PLACE));
+	assert_int_equal(state_of(job.segment), SEGMENT_BAD);
+	segs_check(&t);
+	loc = add(SEGMENT_FROM_POOL, LEN, &r);
+	segs_flush(&t);
+	assert_int_equal(segs_write_begin(&t, &job), 0);
+	segment_drop(&t, loc, LEN);
+	assert_false(segs_write_end(&t, job.segment, SEGMENT_DISK_FULL));
+	assert_int_equal(state_of(job.segment), SEGMENT_FREE);
+	segs_check(&t);
+	add(SEGMENT_FROM_POOL, LEN, &r);
+	assert_int_equal(r, SEGMENT_E_NO_ROOM); /* until growth is tried again */
+	assert_int_equal(t.n_bufs_free, N_BUFS);
+}
+
 /* A full disk: what has room already is used, nothing is taken out of use. */
 static void test_disk_full(void **state)
 {
@@ -407,6 +434,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_dies_in_the_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reserves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dies_in_failed_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_footer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_clean_choice, setup, teardown),

@@ -446,13 +446,18 @@ static void forge_footer(const struct segment_ref *refs, uint32_t n)
 /* A ref from a disk is not believed, whatever its checksum says. */
 static void test_clean_forged(void **state)
 {
-	struct slot_id ids[4], elsewhere;
+	struct slot_id ids[4], elsewhere, next;
+	uint16_t behind =
+		(uint16_t)(1u << s->segs.unit_bits); /* the first unit of the next segment */
 	uint32_t i, n;
 
 	(void)state;
 	for (i = 0; i < 4; i++)
 		ids[i] = store(SEED + 16 * i, SWAP_CODEC_LZ4);
 	writeback(SWAP_WRITEBACK_FIFO, 4, 0);
+	to_disk();
+	next = store(SEED + 16 * 8, SWAP_CODEC_LZ4);
+	writeback(SWAP_WRITEBACK_FIFO, 1, 0);
 	to_disk();
 	elsewhere = store(SEED + 16 * 9, SWAP_CODEC_LZ4);
 	forge_footer(
@@ -464,15 +469,17 @@ static void test_clean_forged(void **state)
 			{ .slot = elsewhere.v, .gen = slot_ref_of(&s->slots, elsewhere).gen },
 			{ .slot = ids[0].v, .gen = slot_ref_of(&s->slots, ids[0]).gen, .unit = 99 },
 			{ .slot = ids[1].v, .gen = 77, .unit = 0 },
+			{ .slot = next.v, .gen = slot_ref_of(&s->slots, next).gen, .unit = behind },
 			{ .slot = ids[0].v, .gen = slot_ref_of(&s->slots, ids[0]).gen, .unit = 0 },
 		},
-		8);
+		9);
 	assert_true(test_disk_clean(&disk, s, 100, ctx, &n));
 	assert_int_equal(n, 1); /* the last one is true */
 	swap_check(s);
 	for (i = 0; i < 4; i++)
 		load(ids[i], SEED + 16 * i, SWAP_LOAD_ERASE);
 	load(elsewhere, SEED + 16 * 9, SWAP_LOAD_ERASE);
+	load(next, SEED + 16 * 8, SWAP_LOAD_ERASE);
 }
 
 /* Any byte of the segment but the live records': moved or not, nothing comes out wrong. */

@@ -60,6 +60,30 @@ static off_t size_of(const char *name)
 	return st.st_size;
 }
 
+/* What is near the beginning, or at the end, belongs to somebody as well. */
+static void test_refused_behind_zeroes(void **state)
+{
+	static const off_t marks[] = { 4096, 64 << 10, (4 << 20) - 512 };
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+		int fd;
+
+		write_file(path, "", 0600);
+		fd = open(path, O_WRONLY);
+		assert_int_equal(pwrite(fd, "a mark", 6, marks[i]), 6);
+		assert_int_equal(ftruncate(fd, 4 << 20), 0);
+		close(fd);
+		assert_int_equal(open_path(path), FILE_E_DATA);
+		assert_int_equal(size_of(path), 4 << 20);
+	}
+	write_file(path, "", 0600);
+	assert_int_equal(truncate(path, 4 << 20), 0);
+	assert_int_equal(open_path(path), 0);
+	disk_file_close(&file);
+}
+
 static void test_refused(void **state)
 {
 	struct disk_file other;
@@ -157,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused_behind_zeroes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unnamed, setup, teardown),
 	};
