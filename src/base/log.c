@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -17,10 +18,24 @@
 enum { LINE_BYTES = 1024 };
 
 static _Atomic int log_min = LOG_INFO; /* relaxed: takes effect soon */
+static _Atomic bool log_loses;	       /* as above */
 
 void log_level_set(enum log_level level)
 {
 	store_relaxed(&log_min, (int)level);
+}
+
+void log_never_wait(bool never)
+{
+	store_relaxed(&log_loses, never);
+}
+
+/* A pipe says so while a page fits, more than a line. */
+static bool would_wait(void)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&out, 1, 0) == 0;
 }
 
 bool log_enabled(enum log_level level)
@@ -47,6 +62,10 @@ void log_write(enum log_level level, const char *fmt, ...)
 	if (n > 0)
 		len += (size_t)n < sizeof(line) - len - 1 ? (size_t)n : sizeof(line) - len - 2;
 	line[len++] = '\n';
+	if (load_relaxed(&log_loses) && would_wait()) {
+		errno = saved_errno;
+		return;
+	}
 	written = write(STDERR_FILENO, line, len);
 	(void)written; /* nowhere to complain if standard error is gone */
 	errno = saved_errno;

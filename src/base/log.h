@@ -16,6 +16,8 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_SILENT };
 
 void log_level_set(enum log_level level); /* from the start: LOG_INFO */
+/* From now on a line is lost rather than waited for: who logs serves others. */
+void log_never_wait(bool never);
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -14,6 +14,7 @@
 #include "cli/front.h"
 
 #include "base/atomic.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/launch.h"
@@ -22,6 +23,7 @@
 #include "daemon/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,6 +65,7 @@ int front_open(struct front *f)
 
 	memset(f, 0, sizeof(*f));
 	f->front_fd = f->worker_fd = f->signal_fd = -1;
+	memset(f->spare_fds, -1, sizeof(f->spare_fds));
 	r = sockets_open(&f->sockets);
 	if (r)
 		return r;
@@ -76,6 +79,8 @@ int front_open(struct front *f)
 		return -errno;
 	f->front_fd = pair[0];
 	f->worker_fd = pair[1];
+	for (int i = 0; i < STOP_SPARE_FDS; i++)
+		f->spare_fds[i] = fcntl(f->front_fd, F_DUPFD_CLOEXEC, 0);
 	return signals_take(f);
 }
 
@@ -86,6 +91,8 @@ void front_close(struct front *f)
 	/* A worker that goes on shares this table and needs them; the exit of the last user closes. */
 	if (!f->worker_pid) {
 		sockets_close(&f->sockets);
+		for (int i = 0; i < STOP_SPARE_FDS; i++)
+			closep(&f->spare_fds[i]);
 		for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 			if (fds[i] >= 0)
 				close(fds[i]);
@@ -258,6 +265,7 @@ static bool command_stop(struct front *f)
 		.shared = f->shared,
 		.socket_name = f->sockets.name,
 		.program_pid = f->program_pid,
+		.spare_fds = f->spare_fds,
 		.ret_status = &f->program_status,
 	};
 	bool any = stop_command(&options);

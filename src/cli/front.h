@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "cli/sockets.h"
+#include "cli/stop.h"
 
 struct launch;
 struct run_options;
@@ -34,9 +35,10 @@ struct front {
 	int front_fd;		      /* our end of the pair to the worker */
 	int worker_fd;		      /* its end */
 	int signal_fd;
-	pid_t worker_pid;  /* 0: not running */
-	pid_t program_pid; /* 0: not running */
-	int worker_status; /* as waitpid() gave it, once it is not running */
+	int spare_fds[STOP_SPARE_FDS]; /* for stop_command(); -1: none */
+	pid_t worker_pid;	       /* 0: not running */
+	pid_t program_pid;	       /* 0: not running */
+	int worker_status;	       /* as waitpid() gave it, once it is not running */
 	int program_status;
 	uint64_t program_rss_bytes; /* of the largest process it waited for, itself included */
 	int stop_signal;

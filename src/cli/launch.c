@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -97,16 +96,6 @@ static pid_t fork_sharing_files(void)
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
-static void limit_raise(int resource)
-{
-	struct rlimit limit;
-
-	if (!getrlimit(resource, &limit) && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(resource, &limit);
-	}
-}
-
 /* The worker outlives what ends a terminal's programs: they end first, then it does. */
 static void worker_prepare(void)
 {
@@ -121,9 +110,6 @@ static void worker_prepare(void)
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* These are per process: the program keeps what it inherited. */
-	limit_raise(RLIMIT_MEMLOCK);
-	limit_raise(RLIMIT_NOFILE);
 }
 
 int launch_worker(const struct worker_options *options, pid_t *ret_pid)

@@ -14,6 +14,9 @@
  * Then we do not end either: it waits for ever for the first missing page it touches, and that fault
  * names it.
  *
+ * The worker may have run out of descriptors: some are set aside for us, as without any we see nobody. And
+ * our own limit may be lower than what is in the table.
+ *
  * Numbers of processes are used again: one is killed through a descriptor, after a second look at
  * the time it was started.
  *
@@ -25,6 +28,7 @@
 #include "base/atomic.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "cli/preload.h"
 #include "daemon/worker.h"
@@ -120,7 +124,7 @@ static int by_pid(const void *a, const void *b)
 	return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
-/* False: no memory for all of it. Empty without /proc. */
+/* False: no memory or no descriptor for all of it. Empty without /proc. */
 static bool table_read(struct table *t)
 {
 	DIR *dir = opendir("/proc");
@@ -129,7 +133,7 @@ static bool table_read(struct table *t)
 
 	t->n = 0;
 	if (!dir)
-		return true;
+		return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
 	while ((entry = readdir(dir))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
@@ -324,6 +328,12 @@ static void dead_reap(const struct stop_options *o)
 	}
 }
 
+static void spare_fd_close(int *fd)
+{
+	closep(fd);
+	*fd = -1;
+}
+
 bool stop_command(const struct stop_options *o)
 {
 	uint64_t say_ns = clock_now_ns() + PATIENCE_NS;
@@ -331,6 +341,9 @@ bool stop_command(const struct stop_options *o)
 	size_t n_processes, n_spaces;
 	bool complete, any = false;
 
+	(void)limit_raise_files();
+	for (int i = 0; i < STOP_SPARE_FDS; i++)
+		spare_fd_close(&o->spare_fds[i]);
 	/* From now on nobody who loses a parent can get away from us. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L);
 	if (o->program_pid) /* our child, not waited for: the number is its own */

@@ -16,10 +16,14 @@
 
 struct worker_shared;
 
+/* What stop_command() needs, when the worker has used up all there are. */
+enum { STOP_SPARE_FDS = 8 };
+
 struct stop_options {
 	const struct worker_shared *shared; /* whom the worker managed */
 	const char *socket_name;	    /* value of USWAP_SOCKET in the command's environment */
 	pid_t program_pid;		    /* 0: has ended */
+	int *spare_fds;			    /* STOP_SPARE_FDS; closed, whatever they are */
 	int *ret_status; /* of the program, as waitpid() gives it; untouched if it has ended */
 };
 

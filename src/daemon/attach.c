@@ -10,6 +10,7 @@
  * syscalls: accept4 getsockopt recvmsg sendmsg
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -157,6 +158,23 @@ static bool may_attach(const struct worker *w, const struct conn *conn)
 	return pid == w->front_pid;
 }
 
+/*
+ * Descriptors are given out from the lowest on. The last quarter is for fork children, which take one each
+ * and cannot be refused.
+ */
+static bool has_descriptors(struct worker *w, const struct conn *conn)
+{
+	if ((uint64_t)conn->watch.fd < w->max_fds / 4 * 3)
+		return true;
+	if (!w->warned_fds)
+		log_warn("%" PRIu64
+			 " descriptors are not enough: more processes run unmanaged (to have "
+			 "more: ulimit -Hn, LimitNOFILE=)",
+			 w->max_fds);
+	w->warned_fds = true;
+	return false;
+}
+
 static int start_hello(struct worker *w, struct conn *conn)
 {
 	int fds[2] = { w->dev_fd, -1 };
@@ -164,6 +182,8 @@ static int start_hello(struct worker *w, struct conn *conn)
 
 	if (!may_attach(w, conn))
 		return -EPERM;
+	if (!has_descriptors(w, conn))
+		return -EMFILE;
 	if (conn->hello.version != USWAP_PROTOCOL_VERSION)
 		return -EPROTONOSUPPORT;
 	conn->client = find_waiting(w, conn);

@@ -266,8 +266,12 @@ static void track_peaks(struct worker *w, uint64_t now)
 		b->peak_store_pages = pool;
 	if (store - pool > b->peak_meta_pages)
 		b->peak_meta_pages = store - pool;
-	if (used > b->peak_pages)
+	if (used > b->peak_pages) {
 		b->peak_pages = used;
+		b->at_peak.rss_pages = b->rss_pages;
+		b->at_peak.pool_pages = pool;
+		b->at_peak.meta_pages = store - pool;
+	}
 	if (over > b->max_over_pages) {
 		b->max_over_pages = over;
 		b->resident_at_max = b->futile ? 0 : b->rss_pages;

@@ -227,6 +227,7 @@ static void *upkeep_main(void *arg)
 		uint64_t drop = atomic_exchange(&w->drop_kept_bytes, 0);
 		uint64_t worked;
 
+		report_write_posted(w);
 		if (drop)
 			swap_drop_kept(w->group.app, drop);
 		worked = swap_compact(w->swap, COMPACT_BATCH_BYTES);
@@ -244,14 +245,13 @@ static void *upkeep_main(void *arg)
 int compress_start(struct worker *w)
 {
 	struct compress_pool *p = &w->compress;
-	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	uint32_t n = n_cpus > 1 ? (uint32_t)n_cpus - 1 : 1;
+	uint32_t n = w->place.n_cpus > 1 ? w->place.n_cpus - 1 : 1;
 	pthread_condattr_t attr;
 
 	if (n > WORKER_MAX_COMPRESSORS)
 		n = WORKER_MAX_COMPRESSORS;
 	p->worker = w;
-	p->beside = n_cpus > 1;
+	p->beside = w->place.n_cpus > 1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->ready, NULL);
 	pthread_condattr_init(&attr);

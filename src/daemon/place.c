@@ -65,28 +65,23 @@ void place_init(struct worker *w)
 	w->place.mode = w->o->placement;
 	w->place.cpu = -1;
 	w->place.awake_fd = -1;
-	w->place.follow = w->place.mode != WORKER_PLACE_FLOAT && sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	if (sched_getaffinity(0, sizeof(w->place.cpus), &w->place.cpus)) /* more than CPU_SETSIZE */
+		CPU_SET(0, &w->place.cpus);
+	w->place.n_cpus = (uint32_t)CPU_COUNT(&w->place.cpus);
+	w->place.follow = w->place.mode != WORKER_PLACE_FLOAT && w->place.n_cpus > 1;
 	w->place.tries = w->place.follow && w->place.mode == WORKER_PLACE_AUTO;
 	make_urgent(0);
 }
 
-/* One CPU; all of them (@cpu < 0); or all others. */
-static void cpus_fill(cpu_set_t *set, int cpu, bool others)
+/* @cpu < 0: any that we were given. */
+static int bind_tid(const struct placement *p, int tid, int cpu)
 {
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-	int k;
+	cpu_set_t set = p->cpus;
 
-	CPU_ZERO(set);
-	for (k = 0; k < n && k < CPU_SETSIZE; k++)
-		if (cpu < 0 || (k == cpu) != others)
-			CPU_SET(k, set);
-}
-
-static int bind_tid(int tid, int cpu)
-{
-	cpu_set_t set;
-
-	cpus_fill(&set, cpu, false);
+	if (cpu >= 0) { /* the program may have been given others than we */
+		CPU_ZERO(&set);
+		CPU_SET(cpu, &set);
+	}
 	return sched_setaffinity(tid, sizeof(set), &set);
 }
 
@@ -97,17 +92,20 @@ void place_agent(struct worker *w, struct space *sp)
 		return;
 	make_urgent(sp->agent_tid);
 	if (w->place.cpu >= 0)
-		(void)bind_tid(sp->agent_tid, w->place.cpu);
+		(void)bind_tid(&w->place, sp->agent_tid, w->place.cpu);
 }
 
 /* Background threads stay away from the CPU that faults are served on. */
 static void bind_background(struct worker *w, int cpu)
 {
 	struct compress_pool *p = &w->compress;
-	cpu_set_t set;
+	cpu_set_t set = w->place.cpus;
 	uint32_t k;
 
-	cpus_fill(&set, cpu, true);
+	if (cpu >= 0)
+		CPU_CLR(cpu, &set);
+	if (!CPU_COUNT(&set)) /* there is none but that */
+		return;
 	for (k = 0; k < p->n_threads; k++)
 		(void)pthread_setaffinity_np(p->threads[k], sizeof(set), &set);
 	if (p->upkeep_runs)
@@ -120,13 +118,13 @@ static void bind_to(struct worker *w, int cpu)
 {
 	struct space *sp;
 
-	if (bind_tid(0, cpu))
+	if (bind_tid(&w->place, 0, cpu))
 		return;
 	w->place.cpu = cpu;
 	bind_background(w, cpu);
 	list_for_each(sp, &w->group.spaces, link)
 		if (sp->agent_tid)
-			(void)bind_tid(sp->agent_tid, cpu);
+			(void)bind_tid(&w->place, sp->agent_tid, cpu);
 }
 
 /* ---- company -------------------------------------------------------------------------------- */
@@ -168,8 +166,7 @@ static void company_set(struct placement *p, bool wanted)
 int place_start(struct worker *w)
 {
 	struct placement *p = &w->place;
-	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	uint32_t n = n_cpus > COMPANY_MAX_CPUS || !p->follow ? 0 : (uint32_t)n_cpus - 1;
+	uint32_t n = p->n_cpus > COMPANY_MAX_CPUS || !p->follow ? 0 : p->n_cpus - 1;
 
 	pthread_mutex_init(&p->company_lock, NULL);
 	pthread_cond_init(&p->company_call, NULL);

@@ -25,9 +25,9 @@ void report_summary(struct worker *w)
 
 	swap_app_stats_get(w->group.app, &a);
 	s->peak_bytes = b->peak_pages * PAGE_BYTES;
-	s->peak_resident_bytes = b->peak_rss_pages * PAGE_BYTES;
-	s->peak_stored_bytes = b->peak_store_pages * PAGE_BYTES;
-	s->peak_meta_bytes = b->peak_meta_pages * PAGE_BYTES;
+	s->peak_resident_bytes = b->at_peak.rss_pages * PAGE_BYTES;
+	s->peak_stored_bytes = b->at_peak.pool_pages * PAGE_BYTES;
+	s->peak_meta_bytes = b->at_peak.meta_pages * PAGE_BYTES;
 	s->raw_bytes = a.compressed_in_bytes;
 	s->stored_bytes = a.compressed_out_bytes;
 	s->n_faults = st->n_faults;
@@ -216,31 +216,92 @@ static json_t *report_json(struct worker *w)
 	return o;
 }
 
-char *report_text(struct worker *w)
+static char *report_make(struct worker *w, bool final)
 {
 	json_t *o = report_json(w);
-	char *text = json_dumps(o, JSON_INDENT(2) | JSON_SORT_KEYS);
+	char *text;
 
+	json_object_set_new(o, "final", json_boolean(final));
+	text = json_dumps(o, JSON_INDENT(2) | JSON_SORT_KEYS);
 	json_decref(o);
 	return text;
 }
 
-void report_write(struct worker *w, bool final)
+char *report_text(struct worker *w)
+{
+	return report_make(w, false);
+}
+
+static int text_write(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+	int r = 0;
+
+	if (!f)
+		return -errno;
+	if (fputs(text, f) == EOF || fflush(f))
+		r = -errno;
+	fclose(f);
+	return r;
+}
+
+/* Whoever reads sees a whole one: this, or the one before. */
+static void report_replace(const struct worker *w, const char *text)
 {
 	char path[4096];
-	json_t *o;
 	int r;
 
-	if (!w->o->stats_path)
-		return;
 	if (snprintf(path, sizeof(path), "%s.%d", w->o->stats_path, getpid()) >= (int)sizeof(path))
 		return;
-	o = report_json(w);
-	json_object_set_new(o, "final", json_boolean(final));
-	r = json_dump_file(o, path, JSON_INDENT(2) | JSON_SORT_KEYS);
-	json_decref(o);
-	if (r || rename(path, w->o->stats_path)) {
-		log_warn("cannot write %s: %s", w->o->stats_path, strerror(errno));
+	r = text_write(path, text);
+	if (!r && rename(path, w->o->stats_path))
+		r = -errno;
+	if (r) {
+		log_warn("cannot write %s: %s", w->o->stats_path, strerror(-r));
 		unlink(path);
 	}
+}
+
+static void report_write(struct worker *w, char *text, bool final)
+{
+	struct report *r = &w->report;
+
+	pthread_mutex_lock(&r->lock);
+	if (text && !r->is_final)
+		report_replace(w, text);
+	r->is_final |= final;
+	pthread_mutex_unlock(&r->lock);
+	free(text);
+}
+
+void report_init(struct worker *w)
+{
+	pthread_mutex_init(&w->report.lock, NULL);
+}
+
+void report_deinit(struct worker *w)
+{
+	free(load_relaxed(&w->report.next)); /* the last thread */
+	pthread_mutex_destroy(&w->report.lock);
+}
+
+void report_post(struct worker *w)
+{
+	free(exchange_acq_rel(&w->report.next, report_make(w, false))); /* pairs with the other */
+	if (!w->compress.upkeep_runs)
+		report_write_posted(w);
+}
+
+void report_write_posted(struct worker *w)
+{
+	char *text = load_relaxed(&w->report.next); /* relaxed: is there any? */
+
+	if (text)
+		report_write(w, exchange_acq_rel(&w->report.next, NULL), false); /* pairs, too */
+}
+
+void report_write_final(struct worker *w)
+{
+	if (w->o->stats_path)
+		report_write(w, report_make(w, true), true);
 }

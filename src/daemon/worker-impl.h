@@ -16,6 +16,7 @@
 #define USWAP_DAEMON_WORKER_IMPL_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "daemon/policy.h"
@@ -116,7 +117,11 @@ struct budget {
 	uint64_t update_ns; /* last budget_update() */
 	uint64_t status_ns;
 	uint64_t pss_ns;
-	uint64_t peak_rss_pages, peak_store_pages, peak_meta_pages, peak_pages;
+	uint64_t peak_rss_pages, peak_store_pages, peak_meta_pages; /* each for itself */
+	uint64_t peak_pages;					    /* of the sum */
+	struct {
+		uint64_t rss_pages, pool_pages, meta_pages;
+	} at_peak; /* its parts */
 
 	uint64_t view_ns;		/* last time the policy was asked */
 	uint64_t n_loads, n_file_loads; /* at that moment */
@@ -144,6 +149,8 @@ struct budget {
 struct placement {
 	int mode;
 	bool follow;
+	cpu_set_t cpus;	    /* [const] that we may run on */
+	uint32_t n_cpus;    /* [const] of them */
 	int cpu;	    /* where we are; -1: anywhere */
 	uint64_t look_ns;   /* last look at where the program runs */
 	uint64_t n_faults;  /* at that moment */
@@ -209,7 +216,14 @@ struct writeback {
 	_Atomic uint64_t moved_ns;    /* last time that something went */
 	_Atomic uint64_t n_held_back; /* times that a bound of the user or the policy was met */
 	struct write_rate user_rate, policy_rate;
+	uint64_t charged_bytes; /* [writeback thread] written so far, and charged to the rates */
 	uint64_t day_ns, day_bytes; /* [writeback thread] */
+};
+
+struct report {
+	char *_Atomic next;   /* to be written; malloc'ed */
+	pthread_mutex_t lock; /* of the file */
+	bool is_final;	      /* [lock] */
 };
 
 struct worker {
@@ -222,6 +236,7 @@ struct worker {
 	struct compress_pool compress;
 	struct backing backing;
 	struct writeback writeback;
+	struct report report;
 	struct list conns;
 	struct watch listen, listen_path;
 	struct watch front;
@@ -230,7 +245,9 @@ struct worker {
 	struct watch timer;
 	uint64_t pace_ns; /* what the timer is set to; 0: off */
 	int epoll_fd;
-	int dev_fd; /* /dev/userfaultfd */
+	int dev_fd;	  /* /dev/userfaultfd */
+	uint64_t max_fds; /* descriptors that this process may have */
+	bool warned_fds;
 	int front_pid;
 	bool front_gone;
 	bool done;
@@ -319,7 +336,12 @@ void place_agent(struct worker *w, struct space *sp); /* a new agent is there */
 
 /* report.c */
 void report_summary(struct worker *w);
-void report_write(struct worker *w, bool final);
+void report_init(struct worker *w);
+void report_deinit(struct worker *w);
 char *report_text(struct worker *w); /* malloc'ed JSON */
+/* [owner] The figures of now go to --stats soon: the owner does not wait for a disk. */
+void report_post(struct worker *w);
+void report_write_posted(struct worker *w); /* [upkeep] */
+void report_write_final(struct worker *w);  /* [owner] nothing posted is written after this */
 
 #endif

@@ -29,6 +29,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/limit.h"
 #include "base/log.h"
 #include "daemon/worker-impl.h"
 
@@ -298,9 +299,10 @@ static void front_ready(struct worker *w, struct watch *watch, uint32_t events)
 		return;
 	(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
 	w->front_gone = true;
+	log_never_wait(false); /* the program has ended */
 	budget_last_word(w);
 	report_summary(w);
-	report_write(w, true);
+	report_write_final(w);
 	(void)send(watch->fd, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	w->tick_ns = 0; /* look at once who is still there */
 }
@@ -327,7 +329,7 @@ static void tick(struct worker *w, uint64_t now)
 	if (w->o->stats_interval_ms && w->o->stats_path && !w->front_gone &&
 	    now - w->stats_ns >= w->o->stats_interval_ms * 1000000ULL) {
 		w->stats_ns = now;
-		report_write(w, false);
+		report_post(w);
 	}
 	if (w->front_gone && list_is_empty(&w->group.spaces) && !w->group.n_jobs &&
 	    list_is_empty(&w->group.loads))
@@ -405,22 +407,29 @@ static void loop(struct worker *w)
 
 /* ---- set-up --------------------------------------------------------------------------------- */
 
+static void lock_self(void)
+{
+	struct rlimit lim = { RLIM_INFINITY, RLIM_INFINITY }; /* needs CAP_SYS_RESOURCE */
+
+	if (!setrlimit(RLIMIT_MEMLOCK, &lim)) {
+		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+	} else if (!getrlimit(RLIMIT_MEMLOCK, &lim)) {
+		lim.rlim_cur = lim.rlim_max;
+		(void)setrlimit(RLIMIT_MEMLOCK, &lim);
+	}
+}
+
 /*
  * Whatever the machine is short of, this process must not wait for it, nor be the one that is killed:
  * others wait for it, and end with it. Each of these may be refused; doctor tells.
  */
-static void secure_self(void)
+static void secure_self(struct worker *w)
 {
-	struct rlimit lim;
 	int fd;
 
-	if (!getrlimit(RLIMIT_NOFILE, &lim)) {
-		lim.rlim_cur = lim.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &lim);
-	}
-	lim.rlim_cur = lim.rlim_max = RLIM_INFINITY; /* needs CAP_SYS_RESOURCE */
-	if (!setrlimit(RLIMIT_MEMLOCK, &lim))
-		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+	/* limits are per process: the program keeps what it inherited */
+	w->max_fds = limit_raise_files();
+	lock_self();
 	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		(void)!write(fd, "-900", 4);
@@ -470,6 +479,7 @@ static int worker_open(struct worker *w)
 		return r;
 	w->group.readahead = w->o->readahead;
 	budget_init(w);
+	report_init(w);
 	place_init(w);
 	r = compress_start(w);
 	if (!r)
@@ -513,13 +523,14 @@ int worker_main(const struct worker_options *o)
 	w->o = o;
 	w->backing.file = (struct disk_file)DISK_FILE_INIT;
 	w->start_ns = clock_now_ns();
-	secure_self();
+	secure_self(w);
 	r = worker_open(w);
 	if (r) {
 		log_warn("cannot start the daemon: %s", strerror(r < 0 ? -r : EINVAL));
 		return 1;
 	}
 	(void)send(o->front_fd, &word, 1, MSG_NOSIGNAL);
+	log_never_wait(true);
 	loop(w);
 	if (o->path_fd >= 0)
 		(void)unlink(o->socket_path);
@@ -532,6 +543,7 @@ int worker_main(const struct worker_options *o)
 	backing_close(w);
 	swap_free(w->swap);
 	backing_forget(w);
+	report_deinit(w);
 	free(w);
 	return 0;
 }

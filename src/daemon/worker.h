@@ -30,12 +30,12 @@ struct worker_managed {
 };
 
 struct worker_summary {
-	uint64_t peak_bytes; /* resident + compressed + metadata */
-	uint64_t peak_resident_bytes;
-	uint64_t peak_stored_bytes; /* pool, committed */
-	uint64_t peak_meta_bytes;   /* tables, maps and staging buffers */
-	uint64_t raw_bytes;	    /* given to the codecs */
-	uint64_t stored_bytes;	    /* what they made of it */
+	uint64_t peak_bytes;	      /* resident + compressed + metadata */
+	uint64_t peak_resident_bytes; /* of that moment, and so the next two */
+	uint64_t peak_stored_bytes;   /* pool, committed */
+	uint64_t peak_meta_bytes;     /* tables, maps and staging buffers */
+	uint64_t raw_bytes;	      /* given to the codecs */
+	uint64_t stored_bytes;	      /* what they made of it */
 	uint64_t n_faults;
 	uint64_t fault_p50_ns;
 	uint64_t fault_p99_ns;

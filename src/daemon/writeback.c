@@ -63,8 +63,10 @@ static bool rate_allows(struct write_rate *r, uint64_t bytes_per_s, uint64_t now
 	uint64_t burst = bytes_per_s / (1000000000ULL / BURST_NS);
 	uint64_t passed = now - r->at_ns;
 
-	if (!bytes_per_s)
+	if (!bytes_per_s) {
+		*r = (struct write_rate){ .at_ns = now };
 		return true;
+	}
 	if (burst < BATCH_PAGES * PAGE_BYTES)
 		burst = BATCH_PAGES * PAGE_BYTES;
 	if (passed > 10 * BURST_NS)
@@ -86,23 +88,34 @@ static bool day_allows(struct writeback *wb, uint64_t bytes_per_day, uint64_t no
 	return !bytes_per_day || wb->day_bytes < bytes_per_day;
 }
 
+/* What went to the disk since the last look: whoever sent it, and however often. */
+static void charge(struct worker *w)
+{
+	struct writeback *wb = &w->writeback;
+	struct store_stats st;
+	uint64_t n_bytes;
+
+	store_stats_get(w->backing.store, &st);
+	n_bytes = st.written_bytes - wb->charged_bytes;
+	wb->charged_bytes = st.written_bytes;
+	wb->user_rate.credit_bytes -= (double)n_bytes;
+	wb->policy_rate.credit_bytes -= (double)n_bytes;
+	wb->day_bytes += n_bytes;
+}
+
 static bool may_write(struct worker *w, uint64_t now)
 {
 	struct writeback *wb = &w->writeback;
-	bool ok = rate_allows(&wb->user_rate, w->o->write_rate_bytes, now);
+	bool ok;
+
+	charge(w);
+	ok = rate_allows(&wb->user_rate, w->o->write_rate_bytes, now);
 
 	ok &= rate_allows(&wb->policy_rate, load_relaxed(&wb->bytes_per_s), now);
 	ok &= day_allows(wb, w->o->write_day_bytes, now);
 	if (!ok)
 		fetch_add_relaxed(&wb->n_held_back, 1);
 	return ok;
-}
-
-static void wrote(struct writeback *wb, uint64_t n_bytes)
-{
-	wb->user_rate.credit_bytes -= (double)n_bytes;
-	wb->policy_rate.credit_bytes -= (double)n_bytes;
-	wb->day_bytes += n_bytes;
 }
 
 /* Copies of pages that are in memory are the first to go when the file becomes full. */
@@ -126,19 +139,15 @@ static uint64_t sweep(struct worker *w)
 {
 	struct writeback *wb = &w->writeback;
 	uint64_t low = load_relaxed(&wb->low_bytes); /* relaxed: figures of the owner */
-	uint64_t before, after = pool_bytes(w);
 	uint32_t n;
 	int r;
 
-	while (after > low && !load_relaxed(&wb->stop_now)) {
+	while (pool_bytes(w) > low && !load_relaxed(&wb->stop_now)) {
 		if (!may_write(w, clock_now_ns()))
 			return PAUSE_NS;
 		make_room(w, load_relaxed(&wb->full));
-		before = after;
 		r = swap_writeback(w->group.app, order_of(load_relaxed(&wb->order)), BATCH_PAGES,
 				   &n);
-		after = pool_bytes(w);
-		wrote(wb, before > after ? before - after : n * (PAGE_BYTES / 4));
 		if (n)
 			store_relaxed(&wb->moved_ns, clock_now_ns());
 		if (r == SWAP_E_FULL)

@@ -4,7 +4,8 @@
  *
  * FAKE_WORKER in the environment makes it misbehave: "fail" (does not start), "silent" (says nothing
  * at the end), "die" (killed when the program has made the file $FAKE_FILE), "die late" (killed after
- * it gave its figures), "manage PID" (as if it had pages of PID, then dies like "die").
+ * it gave its figures), "manage PID" (as if it had pages of PID, then dies like "die"), "full" (uses up all
+ * descriptors, then dies like "die").
  */
 #include "base/atomic.h"
 #include "daemon/worker.h"
@@ -48,7 +49,9 @@ int worker_main(const struct worker_options *o)
 		store_release(&o->shared->managed[7].pid, pid);
 	if (send(o->front_fd, &word, 1, MSG_NOSIGNAL) != 1)
 		return 1;
-	if (file && (!strcmp(how, "die") || !strncmp(how, "manage", 6)))
+	while (!strcmp(how, "full") && dup(o->front_fd) >= 0)
+		;
+	if (file && (!strcmp(how, "full") || !strcmp(how, "die") || !strncmp(how, "manage", 6)))
 		die_when_file_exists(o, file);
 	while (front_is_there(o->front_fd, -1))
 		;

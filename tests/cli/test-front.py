@@ -8,6 +8,7 @@
 import contextlib
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -193,13 +194,13 @@ class Front(unittest.TestCase):
         self.assertEqual(status, 125)
         self.assertEqual(other.wait(timeout=30), -9)
 
-    def stop_all(self, command, how="die"):
+    def stop_all(self, command, how="die", front=()):
         """Run @command, which makes $FAKE_FILE; the worker dies. Nobody may hold the pipe then."""
         end, other_end = os.pipe()
         os.set_blocking(end, False)
         with tempfile.TemporaryDirectory() as folder:
             process = self.start(*command, FAKE_WORKER=how, FAKE_FILE=f"{folder}/f",
-                                 pass_fds=[other_end])
+                                 pass_fds=[other_end], front=front)
             os.close(other_end)
             err = process.communicate(timeout=60)[1]
             self.assertEqual(process.returncode, 125, err)
@@ -212,6 +213,12 @@ class Front(unittest.TestCase):
         err = self.stop_all(("sh", "-c", "env -i sleep 60 & (setsid sleep 60 &); sleep 0.2;"
                              "touch $FAKE_FILE; exec sleep 60"))
         self.assertIn("the program was stopped", err)
+
+    def test_worker_dies_with_all_descriptors_in_use(self):
+        for drop in ((), ("setpriv", "--bounding-set=-sys_resource")):
+            self.stop_all(("sh", "-c", "env -i sleep 60 & (setsid sleep 60 &); sleep 0.2;"
+                           "touch $FAKE_FILE; exec sleep 60"), how="full",
+                          front=("sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *drop))
 
     def test_worker_dies_while_processes_fork(self):
         self.stop_all((sys.executable, "-c", BREED))
@@ -254,10 +261,14 @@ class Front(unittest.TestCase):
                 self.assertEqual(out, "" if status else "for the shell\n")
 
     def test_drops_the_library(self):
-        status, _, err = self.run_it("env", "-i", "sleep", "1.5")
-        self.assertEqual(status, 0)
-        self.assertIn("runs unmanaged", err)
-        self.assertEqual(err.count("\n"), 2)
+        process = self.start("env", "-i", "sleep", "60")
+        self.addCleanup(process.kill)
+        self.assertTrue(select.select([process.stderr], [], [], 30)[0], "no warning")
+        self.assertIn("runs unmanaged", process.stderr.readline())
+        process.send_signal(signal.SIGTERM)
+        err = process.communicate(timeout=30)[1]
+        self.assertEqual(process.returncode, 128 + signal.SIGTERM)
+        self.assertEqual(err.count("\n"), 1, err)
 
     def test_usage(self):
         for options, words in (
