@@ -11,6 +11,7 @@
  *   rtt float	 both unpinned
  *   codec NAME	 us per page to compress and decompress pages of bench-data, ratio page by page
  *
+ * With --quick there are so few pages that the figures mean nothing: for the tests.
  * Exit status: 0; 1 error; 77 no userfaultfd here.
  */
 #include <errno.h>
@@ -34,6 +35,8 @@
 #include "bench-hist.h"
 
 enum { EXIT_SKIP = 77, RTT_PAGES = 8192, CODEC_PAGES = 16384, PACKED_MAX = 8192 };
+
+static uint32_t n_rtt_pages = RTT_PAGES, n_codec_pages = CODEC_PAGES;
 
 struct placement {
 	const char *name;
@@ -101,13 +104,13 @@ static void rtt_touch_all(const char *base, struct hist *h)
 	static uint32_t order[RTT_PAGES];
 	uint64_t state = 1;
 
-	for (uint32_t i = 0; i < RTT_PAGES; i++) {
+	for (uint32_t i = 0; i < n_rtt_pages; i++) {
 		uint64_t j = rand_below(&state, i + 1);
 
 		order[i] = order[j];
 		order[j] = i;
 	}
-	for (uint32_t i = 0; i < RTT_PAGES; i++) {
+	for (uint32_t i = 0; i < n_rtt_pages; i++) {
 		const volatile char *p = base + (size_t)order[i] * BENCH_PAGE_BYTES;
 		uint64_t start_ns = bench_now_ns();
 
@@ -119,7 +122,7 @@ static void rtt_touch_all(const char *base, struct hist *h)
 static int rtt_measure(const struct placement *where)
 {
 	static struct hist h;
-	size_t len = (size_t)RTT_PAGES * BENCH_PAGE_BYTES;
+	size_t len = (size_t)n_rtt_pages * BENCH_PAGE_BYTES;
 	char *base = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pid_t pid;
 	int fd;
@@ -203,21 +206,21 @@ static int codec_measure(const struct codec *c)
 	static struct hist pack, unpack;
 	static uint32_t at[CODEC_PAGES + 1]; /* where each packed page begins */
 	static char page[BENCH_PAGE_BYTES], back[BENCH_PAGE_BYTES];
-	char *store = malloc((size_t)CODEC_PAGES * PACKED_MAX);
+	char *store = malloc((size_t)n_codec_pages * PACKED_MAX);
 	uint64_t state = 1, start_ns;
 
 	if (!store)
 		return 1;
 	memset(&pack, 0, sizeof(pack));
 	memset(&unpack, 0, sizeof(unpack));
-	for (uint32_t i = 0; i < CODEC_PAGES; i++) {
+	for (uint32_t i = 0; i < n_codec_pages; i++) {
 		data_page_fill(page, i);
 		start_ns = bench_now_ns();
 		at[i + 1] = at[i] + (uint32_t)c->pack(store + at[i], page);
 		hist_add(&pack, bench_now_ns() - start_ns);
 	}
-	for (uint32_t n = 0; n < CODEC_PAGES; n++) {
-		uint64_t i = rand_below(&state, CODEC_PAGES);
+	for (uint32_t n = 0; n < n_codec_pages; n++) {
+		uint64_t i = rand_below(&state, n_codec_pages);
 
 		start_ns = bench_now_ns();
 		if (c->unpack(back, store + at[i], at[i + 1] - at[i]) != BENCH_PAGE_BYTES)
@@ -229,12 +232,12 @@ static int codec_measure(const struct codec *c)
 	free(store);
 	printf("{\"floor\":\"codec\",\"name\":\"%s\",\"ratio\":%.3f,\"compress_us\":%.3f,"
 	       "\"decompress_us\":%.3f}\n",
-	       c->name, (double)CODEC_PAGES * BENCH_PAGE_BYTES / (double)at[CODEC_PAGES],
+	       c->name, (double)n_codec_pages * BENCH_PAGE_BYTES / (double)at[n_codec_pages],
 	       hist_pct_us(&pack, 50, 0), hist_pct_us(&unpack, 50, 0));
 	return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct placement placements[] = {
 		{ "follow", 0, 0 },
@@ -246,6 +249,13 @@ int main(void)
 		{ "zstd-1", zstd_pack, zstd_unpack },
 	};
 
+	if (argc > 1 && !strcmp(argv[1], "--quick")) {
+		n_rtt_pages /= 64;
+		n_codec_pages /= 64;
+	} else if (argc > 1) {
+		fprintf(stderr, "usage: %s [--quick]\n", argv[0]);
+		return 1;
+	}
 	for (size_t i = 0; i < sizeof(placements) / sizeof(placements[0]); i++) {
 		int r = rtt_measure_apart(&placements[i]);
 
