@@ -18,6 +18,7 @@
 
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "base/clock.h"
 #include "store/file.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -30,6 +31,7 @@ enum {
 	N_WINDOW = 16, /* loads at once, at most */
 	SEGMENT = 32 << 10,
 	N_SEGMENTS = 160,
+	PATIENCE_S = 100, /* until all that is looked for has happened */
 };
 
 struct page {
@@ -58,6 +60,7 @@ static struct owner owners[N_OWNERS];
 static uint64_t n_steps;
 static _Atomic uint32_t n_running;
 static _Atomic bool is_retiring;
+static bool has_all_happened; /* before it retired */
 
 static void do_evict(struct owner *o, struct page *p)
 {
@@ -170,16 +173,40 @@ static void owner_step(struct owner *o)
 	}
 }
 
+/* Pages went to the file, came back from it, and its segments were cleaned: not only once. */
+static bool all_has_happened(void)
+{
+	struct store_stats sst;
+	struct swap_app_stats st;
+	uint32_t i;
+
+	store_stats_get(the_store, &sst);
+	if (sst.n_written < 10 || sst.n_cleaned < 10)
+		return false;
+	for (i = 0; i < N_OWNERS; i++) {
+		swap_app_stats_get(owners[i].app, &st);
+		if (st.n_load_file < 10)
+			return false;
+	}
+	return true;
+}
+
+/* The last eighth of the steps while the file is retired. */
 static void *owner_main(void *arg)
 {
+	uint64_t end_ns = clock_now_ns() + PATIENCE_S * UINT64_C(1000000000), i;
 	struct owner *o = arg;
-	uint64_t i;
 
-	for (i = 0; i < n_steps; i++) {
+	for (i = 0; i < n_steps / 8 * 7; i++)
 		owner_step(o);
-		if (i == n_steps / 8 * 7 && !exchange_acq_rel(&is_retiring, true))
-			store_retire(the_store);
+	while (!all_has_happened() && clock_now_ns() < end_ns)
+		owner_step(o);
+	if (!exchange_acq_rel(&is_retiring, true)) {
+		has_all_happened = all_has_happened();
+		store_retire(the_store);
 	}
+	for (i = 0; i < n_steps / 8; i++)
+		owner_step(o);
 	fetch_sub_acq_rel(&n_running, 1);
 	return NULL;
 }
@@ -234,6 +261,7 @@ static void begin(uint64_t seed, bool no_uring)
 		ASSERT(reader_new(&owners[i].reader, &file.disk, READER_MIN_BUF_BYTES) == 0);
 	}
 	store_release(&is_retiring, false);
+	has_all_happened = false;
 	ASSERT(store_start(the_store) == 0);
 }
 
@@ -286,6 +314,7 @@ static void end(void)
 	ASSERT(sst.n_write_errors == sst.n_disk_full && sst.n_clean_errors == 0);
 	ASSERT((sst.n_disk_full > 0) == (test_env("USWAP_TEST_FULL", 0) > 0));
 	ASSERT(sst.stopped_errno == 0);
+	ASSERT(has_all_happened);
 	swap_free(the_swap);
 	store_bell_free(bell);
 	disk_file_close(&file);
