@@ -11,6 +11,20 @@ cat >"$work/program.c" <<'C'
 #include <string.h>
 #include <unistd.h>
 
+/* Is anything in the care of uswap? */
+static int is_managed(void)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	int found = 0;
+	char line[512];
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, "VmFlags:", 8) && strstr(line, " um");
+	if (f)
+		fclose(f);
+	return found;
+}
+
 int main(int argc, char **argv)
 {
 	size_t n = (size_t)atoi(argv[argc - 1]) << 20, i;
@@ -19,7 +33,8 @@ int main(int argc, char **argv)
 
 	for (i = 0; i < n; i++)
 		a[i] = (unsigned char)(i * 2654435761u >> 24);
-	usleep(300000);
+	for (i = 0; getenv("USWAP_SOCKET") && i < 3000 && !is_managed(); i++)
+		usleep(10000);
 	b = malloc(n);
 	memset(b, 3, n);
 	for (i = 0; i < n; i++)
