@@ -33,10 +33,65 @@ def check_commands(name, text):
             for word in re.findall(r"\./bootstrap ([a-z]+)", line):
                 if word not in commands_of_bootstrap():
                     found.append(f"{name}: no such command: ./bootstrap {word}")
-            for path in re.findall(r"(?:^|[\s(])((?:tests|src|docs|include)/[\w./-]*\w)", line):
-                if not exists(path) and not path.endswith("-"):
-                    found.append(f"{name}: no such file: {path}")
+            found += check_paths(name, line)
+    for line in re.findall(r"^(?: {4}|\t)\s*(\S.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M):
+        found += check_paths(name, line) + check_command_line(name, line)
     return found
+
+
+def check_paths(name, line):
+    return [f"{name}: no such file: {path}"
+            for path in re.findall(r"(?:^|[\s(])((?:tests|src|docs|include)/[\w./-]*\w)", line)
+            if not exists(path) and not path.endswith("-")]
+
+
+def options_in(sources, pattern):
+    texts = [check_tree.read(s) for s in sources if exists(s)]
+    return {"--help"} | {f"--{o}" for text in texts for o in re.findall(pattern, text, re.M)}
+
+
+def options_of(program, command):
+    """What a program takes, as its source says: None if there is no such program or command."""
+    if program == "./bootstrap":
+        return {"--help"} if command in commands_of_bootstrap() else None
+    if re.fullmatch(r"build[\w-]*/uswap", program):
+        if command not in commands_of_cli():
+            return None
+        parts = ("run-options",) if command == "run" else ("ctl", "ctl-file", "doctor")
+        return options_in([f"src/cli/{part}.c" for part in parts], r'^\t+\{ ?"([a-z-]+)",')
+    if program.startswith("tests/"):
+        return options_in([program], r'"--([a-z-]+)"') if exists(program) else None
+    folder, target = program.split("/", 1)[1].rpartition("/")[::2]
+    text = check_tree.read(f"{folder}/meson.build") if exists(f"{folder}/meson.build") else ""
+    if not exists(f"{folder}/{target}.c") and f"'{target}'" not in text:
+        return None
+    return options_in([f"{folder}/{target}.c"], r'"(?:--)?([a-z-]+)"')
+
+
+def check_command_line(name, line):
+    """A line that begins with a program of ours, up to a pipe, a comment or what the program runs."""
+    words = re.split(r"\s(?:[|;&#>]|--\s)|\s{4,}", line)[0].split()
+    if not re.match(r"\./bootstrap$|tests/[\w./-]+\.(?:py|sh)$|build[\w-]*/", words[0]):
+        return []
+    command = words[1] if len(words) > 1 else ""
+    known = options_of(words[0], command)
+    if known is None:
+        return [f"{name}: no such program or command: {words[0]} {command}"]
+    found = [f"{name}: {words[0]} has no option {word}"
+             for word in re.findall(r"--[a-z][a-z-]*", " ".join(words[1:])) if word not in known]
+    if words[0] == "./bootstrap" and command in ("test", "full"):
+        stages = re.findall(r"^stage_([a-z]+)\(\)", check_tree.read("bootstrap"), re.M)
+        found += [f"{name}: ./bootstrap has no stage {word}"
+                  for word in words[2:] if word.isalpha() and word not in stages]
+    return found
+
+
+def check_functions(name):
+    """What a document calls a function of ours is one."""
+    sources = "\n".join(check_tree.read(n) for n in check_tree.files((".c", ".h")) if n.startswith("src/"))
+    return [f"{name}: no such function in src/: {function}()"
+            for function in sorted(set(re.findall(r"`(\w+)\(\)`", check_tree.read(name))))
+            if not re.search(rf"\b{function}\(", sources)]
 
 
 def check_links(name, text):
@@ -67,7 +122,6 @@ def check_protocol():
     name = "docs/protocol.md"
     rows = dict(re.findall(r"^\| ([RI]\d+) \|(.*)$", check_tree.read(name), re.M))
     sources = "\n".join(check_tree.read(n) for n in check_tree.files((".c", ".h")))
-    tests = "\n".join(check_tree.read(n) for n in check_tree.files() if n.startswith("tests/"))
     found = [f"{name}: no row for {rule}" for rule in RULES if rule not in rows]
     for rule, row in rows.items():
         for function in re.findall(r"`(\w+)\(\)`", row):
@@ -76,8 +130,8 @@ def check_protocol():
         for path, case in re.findall(r"`(tests/[\w./-]+)(?::(\w+))?`", row):
             if not exists(path):
                 found.append(f"{name}: {rule}: no such file: {path}")
-            elif case and case not in tests:
-                found.append(f"{name}: {rule}: no such test: {case}")
+            elif case and not re.search(rf"\b{case}\b", check_tree.read(path)):
+                found.append(f"{name}: {rule}: no such test: {path}:{case}")
     return found
 
 
@@ -86,6 +140,8 @@ def main():
     for name in check_tree.files((".md",)):
         text = check_tree.read(name)
         complaints += check_links(name, text) + check_commands(name, text)
+    for name in ("docs/design.md", "docs/model.md", "docs/locking.md"):
+        complaints += check_functions(name)
     if exists("docs/protocol.md"):
         complaints += check_protocol()
     check_tree.finish("docs", complaints)
