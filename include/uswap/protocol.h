@@ -41,7 +41,6 @@
 #define USWAP_STAGE_HALVES 2u
 #define USWAP_STAGE_PAGES (USWAP_STAGE_HALF_PAGES * USWAP_STAGE_HALVES)
 #define USWAP_MSG_MAX_BYTES 8192u
-#define USWAP_NONCE_BYTES 16u
 #define USWAP_POLICY_NAME_BYTES 16u
 
 /* Environment that makes children started by exec attach by themselves. */
@@ -98,8 +97,6 @@ struct uswap_msg_hello {
 	struct uswap_range own2;  /* second area of the agent (stage, trash, guards) */
 	struct uswap_range stage; /* USWAP_STAGE_PAGES pages */
 	struct uswap_range trash; /* USWAP_STAGE_HALF_PAGES pages */
-	uint64_t nonce_addr;	  /* a page inside the trash that is not present: the daemon COPYs a
-				   * nonce there through aux and reads it back by /proc/PID/mem */
 	uint64_t protect_addr;	  /* struct uswap_protect: pages that must stay resident; 0: none */
 };
 

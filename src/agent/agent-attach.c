@@ -97,7 +97,6 @@ static int hello_send(const struct agent_area *area, int sock, const struct own2
 		.own2 = own2->all,
 		.stage = own2->stage,
 		.trash = own2->trash,
-		.nonce_addr = own2->trash.start,
 		.protect_addr = (uint64_t)agent_protect(area),
 	};
 
@@ -197,8 +196,6 @@ int agent_attach(struct agent_area *area, struct agent_link *ret_link)
 		return r;
 	}
 
-	/* The daemon's nonce lies in the trash, which must be empty. */
-	sys_3(SYS_madvise, own2.trash.start, own2.trash.len, MADV_DONTNEED);
 	sys_5(SYS_prctl, PR_SET_NAME, "uswap-agent", 0, 0, 0);
 	sys_sock_timeout(link.sock, SO_RCVTIMEO, 0);
 	sys_sock_timeout(link.sock, SO_SNDTIMEO, 0);

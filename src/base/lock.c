@@ -106,14 +106,6 @@ void lock_acquire(struct lock *l) NO_THREAD_CHECK
 	held_push(l);
 }
 
-bool lock_try(struct lock *l) NO_THREAD_CHECK
-{
-	if (pthread_mutex_trylock(&l->mutex) != 0)
-		return false;
-	held_push(l);
-	return true;
-}
-
 void lock_release(struct lock *l) NO_THREAD_CHECK
 {
 	int r;

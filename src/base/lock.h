@@ -27,7 +27,6 @@
 #define EXCLUDES(...) THREAD_ATTR(locks_excluded(__VA_ARGS__))
 #define ACQUIRE(...) THREAD_ATTR(acquire_capability(__VA_ARGS__))
 #define RELEASE(...) THREAD_ATTR(release_capability(__VA_ARGS__))
-#define TRY_ACQUIRE(...) THREAD_ATTR(try_acquire_capability(__VA_ARGS__))
 #define NO_THREAD_CHECK THREAD_ATTR(no_thread_safety_analysis)
 
 /* Ranks of the locks inside src/base; everything above src/base has a lower one. */
@@ -45,7 +44,6 @@ struct CAPABILITY("mutex") lock {
 void lock_init(struct lock *l, uint32_t rank, const char *name);
 void lock_deinit(struct lock *l); /* pre: nobody holds it */
 void lock_acquire(struct lock *l) ACQUIRE(*l);
-bool lock_try(struct lock *l) TRY_ACQUIRE(true, *l); /* any rank: it cannot deadlock */
 void lock_release(struct lock *l) RELEASE(*l);
 /* True if the caller holds @l; builds without USWAP_DEBUG do not know and say true. */
 bool lock_is_held(const struct lock *l);

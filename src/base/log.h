@@ -43,11 +43,4 @@ struct log_limit {
 	}
 bool log_limit_pass(struct log_limit *l, uint32_t max_per_s);
 
-#define log_warn_limited(max_per_s, ...)                         \
-	do {                                                     \
-		static struct log_limit limit_ = LOG_LIMIT_INIT; \
-		if (log_limit_pass(&limit_, (max_per_s)))        \
-			log_write(LOG_WARN, __VA_ARGS__);        \
-	} while (0)
-
 #endif

@@ -98,8 +98,8 @@ static const struct argp_option run_argp_options[] = {
 
 static const char run_argp_doc[] =
 	"Run COMMAND with all its processes under a memory limit.\v"
-	"SIZE is a number with K, M, G or T (powers of 1024), or a percentage of this machine's "
-	"RAM: 256M, 1.5G, 25%.\n"
+	"SIZE is a number with K, M, G or T (powers of 1024): 256M, 1.5G; of memory it may be a "
+	"percentage of this machine's: 25%.\n"
 	"\n"
 	"Examples:\n"
 	"  uswap run --limit 256M -- redis-server --port 7777\n"

@@ -7,7 +7,7 @@
  *   swap-store.c     put, compress
  *   swap-load.c      load and its end
  *   swap-upkeep.c    kept copies, recompression, compaction
- *   swap-file.c      the file: attach, loads from it, what its owner asks for
+ *   swap-file.c      the file: attach, what its owner asks for
  *   swap-writeback.c pool to file
  *   swap-clean.c     file to file, file to pool
  *   swap-check.c     the walker

@@ -192,18 +192,6 @@ int swap_load_bytes(struct swap *s, struct slot_id id, const void *record, void 
 	return r;
 }
 
-bool swap_is_filled(struct swap *s, struct slot_id id, uint64_t *ret_word)
-{
-	struct entry *e = load_entry(s, area_of(&s->areas, id), id);
-
-	if (!e || entry_where(e).form != ENTRY_FILLED)
-		return false;
-	if (hash_word(&s->hash, e->hash[0]) != e->hash[1])
-		return false; /* swap_load() will say that it is lost */
-	*ret_word = e->hash[0];
-	return true;
-}
-
 /* Make the entry of a pinned slot a clean copy, if that is worth anything. */
 static bool load_keep(struct swap *s, struct area *area, struct slot_id id, bool only_file)
 {

@@ -158,8 +158,6 @@ int swap_compress(struct swap *s, struct slot_id id, struct stage_buf *buf, uint
  */
 int swap_load(struct swap *s, struct slot_id id, void *dst, struct codec_ctx *ctx,
 	      struct swap_use *ret_use);
-/* True if the page is one 8-byte word repeated; then *ret_word. pre: as swap_load(). */
-bool swap_is_filled(struct swap *s, struct slot_id id, uint64_t *ret_word);
 
 enum swap_load_end {
 	SWAP_LOAD_ABORT, /* the page was not installed: entry and count stay */

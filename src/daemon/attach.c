@@ -32,8 +32,6 @@ void conn_free(struct worker *w, struct conn *conn)
 		space_agent_gone(conn->client->space);
 		client_rearm(w, conn->client);
 	}
-	if (conn->mem)
-		conn->mem->ops->free(conn->mem);
 	(void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, conn->watch.fd, NULL);
 	close(conn->watch.fd);
 	list_unlink(&conn->link);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The limit (docs/design.md, section 4): resident anonymous pages + compressed bytes + metadata.
+ * The limit (docs/design.md, section 5): resident anonymous pages + compressed bytes + metadata.
  *
  * Resident pages are sampled from the kernel and carried forward by what we installed and evicted
  * since. How often is a question of how fast the rest of the limit could be filled by a program that
@@ -247,10 +247,17 @@ static void warn_over(const struct worker *w, uint64_t over, uint64_t resident, 
 			text[1], text[0]);
 }
 
+static uint64_t above(uint64_t used, uint64_t limit)
+{
+	return used > limit ? used - limit : 0;
+}
+
 /* More than 5 % or 8 MiB above the limit, whichever is more. */
 static bool is_over(const struct budget *b, uint64_t over_pages)
 {
-	return over_pages > b->limit_pages / 20 && over_pages > 2048;
+	uint64_t least = b->limit_pages < b->resident_pages ? b->limit_pages : b->resident_pages;
+
+	return over_pages > least / 20 && over_pages > 2048;
 }
 
 static void track_peaks(struct worker *w, uint64_t now)
@@ -258,8 +265,11 @@ static void track_peaks(struct worker *w, uint64_t now)
 	struct budget *b = &w->budget;
 	uint64_t pool, store = budget_store_pages(w, &pool);
 	uint64_t used = b->rss_pages + store;
-	uint64_t over = used > b->limit_pages ? used - b->limit_pages : 0;
+	uint64_t over = above(used, b->limit_pages);
+	uint64_t over_resident = above(b->rss_pages, b->resident_pages);
 
+	if (over < over_resident)
+		over = over_resident;
 	if (b->rss_pages > b->peak_rss_pages)
 		b->peak_rss_pages = b->rss_pages;
 	if (pool > b->peak_store_pages)

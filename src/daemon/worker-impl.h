@@ -70,7 +70,6 @@ struct conn {
 	int pid; /* of the peer, by SO_PEERCRED */
 	uint32_t uid;
 	struct client *client;
-	struct mem *mem; /* between HELLO and FDS */
 	struct uswap_msg_hello hello;
 	struct urange range;
 };

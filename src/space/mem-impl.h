@@ -51,8 +51,9 @@ int mem_each_thread(struct mem_linux *m, int (*fn)(struct mem_linux *m, int tid,
 /* Read a small file below /proc/PID. Return: bytes, NUL-terminated; -errno. */
 ssize_t mem_proc_read(const struct mem_linux *m, const char *name, char *buf, size_t n_bytes);
 /*
- * Open a file below /proc/PID that is about the memory of the process. The main thread may have ended before
- * the others: the kernel says nothing of its memory then, so a living one is asked. Return: fd; -errno.
+ * Open a file below /proc/PID that is about the memory of the process. The main thread may have
+ * ended before the others: the kernel says nothing of its memory then, so a living one is asked.
+ * Return: fd; -errno.
  */
 int mem_proc_open(struct mem_linux *m, const char *name);
 

@@ -9,7 +9,7 @@
  *     odd-memory emptied MIB    emptied by process_madvise(), which no event tells of
  *     odd-memory joined MIB     a thread of clone(), whose word that the kernel clears at the end is out
  *     odd-memory cleared MIB    the same, and the word was out before there was a thread
- *     odd-memory wiped MIB      a child is to find a range empty, and the main thread has ended before the fork
+ *     odd-memory wiped MIB      a child is to find a range empty; the main thread has ended before
  *     odd-memory coroutine MIB  on a stack of 2 KiB, where no signal fits
  *     odd-memory filtered MIB   a program that is started under a filter which kills for what an agent does
  *     odd-memory forked MIB     in a child of the bare system call

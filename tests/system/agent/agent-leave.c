@@ -191,6 +191,19 @@ static uint64_t protect_word(uint32_t i)
 	return v;
 }
 
+/* @command, at which @n_pages from @start on come home. Its answer is the next. */
+static void home_asked(const char *command, uint64_t start, uint64_t n_pages, int err)
+{
+	struct uswap_msg_ctl msg;
+	int control;
+
+	play_tell(&p, command);
+	control_accept(&p, &msg, &control);
+	CHECK(msg.head.type == USWAP_CTL_HOME);
+	CHECK(msg.range.start == start && msg.range.len == n_pages * PAGE);
+	control_done(control, err);
+}
+
 TEST(mutex_pages)
 {
 	play_begin(&p, "0");
@@ -199,8 +212,9 @@ TEST(mutex_pages)
 	CHECK(!strcmp(play_ask(&p, &peer, "mutex-plain"), "0 0"));
 	CHECK(protect_word(0) == 0);
 	/* It lies across two pages; the second time nothing is new. */
-	CHECK(!strcmp(play_ask(&p, &peer, "mutex-pi"), "0 0"));
-	CHECK(!strcmp(play_ask(&p, &peer, "mutex-robust"), "0 0"));
+	home_asked("mutex-pi", p.region + 2 * PAGE, 2, 0);
+	CHECK(!strcmp(play_ask(&p, &peer, "mutex-robust"), "0 0")); /* the answer to mutex-pi */
+	CHECK(!strcmp(play_ask(&p, &peer, "mutex-plain"), "0 0"));  /* to mutex-robust */
 	CHECK(protect_word(0) == 2);
 	CHECK(protect_word(2) == p.region + 2 * PAGE && protect_word(3) == p.region + 3 * PAGE);
 	play_end(&p);
@@ -208,16 +222,9 @@ TEST(mutex_pages)
 
 static void home_around(const char *command, int err, const char *expected)
 {
-	struct uswap_msg_ctl msg;
-	int control;
-
 	play_begin(&p, "0");
 	peer_attach(&p, &peer);
-	play_tell(&p, command);
-	control_accept(&p, &msg, &control);
-	CHECK(msg.head.type == USWAP_CTL_HOME);
-	CHECK(msg.range.start == p.region + 4 * PAGE && msg.range.len == PAGE);
-	control_done(control, err);
+	home_asked(command, p.region + 4 * PAGE, 1, err);
 	CHECK(!strcmp(play_ask(&p, &peer, "burn"), expected)); /* the answer to @command */
 	play_end(&p);
 }

@@ -114,22 +114,6 @@ static void uffd_api(int uffd, uint64_t features)
 	CHECK(!ioctl(uffd, UFFDIO_API, &api));
 }
 
-/* The nonce proves that aux and /proc/PID/mem are one address space. */
-static void nonce_check(struct peer *peer)
-{
-	uint8_t page[USWAP_PAGE_BYTES], back[USWAP_NONCE_BYTES];
-	struct uffdio_copy copy = {
-		.dst = peer->hello.nonce_addr,
-		.src = (uint64_t)page,
-		.len = PAGE,
-	};
-
-	memset(page, 0x5a, sizeof(page));
-	CHECK(!ioctl(peer->aux, UFFDIO_COPY, &copy));
-	CHECK(pread(peer->mem, back, sizeof(back), (off_t)copy.dst) == sizeof(back));
-	CHECK(!memcmp(page, back, sizeof(back)));
-}
-
 void peer_welcome(struct peer *peer, int held_main)
 {
 	int dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), fds[2] = { dev, held_main };
@@ -154,7 +138,6 @@ void peer_welcome(struct peer *peer, int held_main)
 		      UFFDIO_REGISTER_MODE_WP);
 	uffd_register(peer->aux, peer->hello.trash.start, peer->hello.trash.len,
 		      UFFDIO_REGISTER_MODE_WP);
-	nonce_check(peer);
 	fds_send(peer->sock, USWAP_MSG_READY, NULL, 0);
 	EVENTUALLY(agent_tid(peer->pid));
 }
