@@ -64,6 +64,41 @@ part_policy()
 }
 
 # What a stranger finds in the file while the program runs, and after.
+# What may have been written when a bound was met: buffers were on their way.
+rate_slack=$((6 << 20))
+
+part_rate()
+{
+	local written ms i
+
+	run=("$uswap" run --limit 20M --file-size 512M --write-rate 2M --)
+	victim_start 96
+	for i in 1 2 3; do
+		victim touch
+	done
+	written=$(file_figure written_bytes)
+	ms=$(python3 -c "import json; print(json.load(open('$work/status'))['running_ms'])")
+	[ "$written" -le $(((2 << 20) * (ms / 1000 + 1) + rate_slack)) ] ||
+		fail "$written bytes were written in $ms ms"
+	[ "$(file_figure held_back_by_rate)" -gt 0 ] || fail "the rate was never met"
+	victim check
+	[ "$reply" = right ] || fail "$reply"
+	victim_stop
+
+	run=("$uswap" run --limit 20M --file-size 512M --write-day 4M --)
+	victim_start 96
+	for i in 1 2 3; do
+		victim touch
+	done
+	written=$(file_figure written_bytes)
+	[ "$written" -gt $((2 << 20)) ] || fail "only $written bytes were written"
+	[ "$written" -le $(((4 << 20) + rate_slack)) ] || fail "$written bytes were written in a day"
+	victim check
+	[ "$reply" = right ] || fail "$reply"
+	victim_stop
+	ok
+}
+
 part_secret()
 {
 	local file=$work/secret.img found option
@@ -217,7 +252,7 @@ part_disk()
 	ok
 }
 
-for part in "${@:-retire policy secret refused killed full disk}"; do
+for part in "${@:-retire policy rate secret refused killed full disk}"; do
 	for part in $part; do
 		: >"$work/err.victim"
 		"part_$part"
