@@ -265,20 +265,22 @@ static int placement_parse(const char *text, int *ret_placement)
 	return EXIT_OURS;
 }
 
+/* Below these the daemon's own tables would be most of the limit. */
+#define LIMIT_LEAST (4u << 20)
+#define LIMIT_LEAST_WITH_FILE (8u << 20)
+#define RESIDENT_LEAST (1u << 20)
+
 /* The limits among each other. */
 static int sizes_check(const struct run_options *o)
 {
-	/* Below this the daemon's own tables would be most of the limit. */
-	const uint64_t least_bytes = 4u << 20;
-
 	if (!o->limit_bytes && !o->resident_bytes) {
 		fputs("uswap: no limit given: say how much memory the command may use, such as "
 		      "--limit 256M or --limit 25%\n",
 		      stderr);
 		return EXIT_OURS;
 	}
-	if ((o->limit_bytes && o->limit_bytes < least_bytes) ||
-	    (o->resident_bytes && o->resident_bytes < least_bytes / 4)) {
+	if ((o->limit_bytes && o->limit_bytes < LIMIT_LEAST) ||
+	    (o->resident_bytes && o->resident_bytes < RESIDENT_LEAST)) {
 		fputs("uswap: the limit is too small: at least --limit 4M or --resident 1M\n",
 		      stderr);
 		return EXIT_OURS;
@@ -332,6 +334,12 @@ static int file_options_parse(struct run_options *o, const struct run_text *text
 	}
 	if (o->file_bytes && o->file_bytes < least_bytes) {
 		fputs("uswap: the file is too small: at least --file-size 4M\n", stderr);
+		return EXIT_OURS;
+	}
+	if (any && o->limit_bytes && o->limit_bytes < LIMIT_LEAST_WITH_FILE) {
+		fputs("uswap: the limit is too small for a file, whose buffers are in it: at least "
+		      "--limit 8M\n",
+		      stderr);
 		return EXIT_OURS;
 	}
 	if (text->policy && !policy_find(text->policy)) {

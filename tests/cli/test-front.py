@@ -275,7 +275,8 @@ class Front(unittest.TestCase):
                 ((), "no limit given"), (("--limit", "0"), "not a size"),
                 (("--limit", "-5"), "not a size"), (("--limit", "99x"), "not a size"),
                 (("--limit", "101%"), "more than the RAM"), (("--limit", "9000T"), "more than the RAM"),
-                (("--limit", "1K"), "too small"), (("--limit", "64M", "--resident", "65M"), "larger"),
+                (("--limit", "1K"), "too small"),
+                (("--limit", "7M", "--file-size", "64M"), "too small for a file"), (("--limit", "64M", "--resident", "65M"), "larger"),
                 (("--limit", "64M", "--placement", "x"), "auto, follow, float"),
                 (("--limit", "64M", "--stats", "f", "--stats-interval", "0"), "not a time"),
                 (("--limit", "64M", "--stats-interval", "1"), "needs --stats")):
