@@ -12,7 +12,7 @@
  * A process may have none of these marks: orphaned before, and with its environment overwritten by
  * a title. It has our userfaultfd, though, and an ioctl tells whether its address space is alive.
  * Then we do not end either: it waits for ever for the first missing page it touches, and that fault
- * names it.
+ * names it. The worker may have read that fault before it died; woken, the thread raises it again.
  *
  * The worker may have run out of descriptors: some are set aside for us, as without any we see nobody. And
  * our own limit may be lower than what is in the table.
@@ -21,7 +21,7 @@
  * the time it was started.
  *
  * syscalls: prctl openat getdents64 readlinkat read pidfd_open pidfd_send_signal kill wait4 poll
- * ioctl (UFFDIO_WRITEPROTECT)
+ * ioctl (UFFDIO_WRITEPROTECT, UFFDIO_WAKE)
  */
 #include "cli/stop.h"
 
@@ -57,6 +57,7 @@
 
 /* Asked of a userfaultfd to see whether its address space lives. Above mmap_min_addr. */
 #define PROBE_ADDR 0x200000ull
+#define ADDR_END 0x7ffffffff000ull /* where programs have memory unless they ask for more */
 
 struct process {
 	pid_t pid;
@@ -277,12 +278,14 @@ static bool space_kill(int fd)
 {
 	/* Taking away a protection that nobody uses, where nothing is registered. */
 	struct uffdio_writeprotect probe = { .range = { PROBE_ADDR, USWAP_PAGE_BYTES } };
+	struct uffdio_range all = { PROBE_ADDR, ADDR_END - PROBE_ADDR };
 	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 	struct uffd_msg msg;
 
 	/* EINVAL: handed over, but never set up. */
 	if (ioctl(fd, UFFDIO_WRITEPROTECT, &probe) && (errno == ESRCH || errno == EINVAL))
 		return false;
+	(void)ioctl(fd, UFFDIO_WAKE, &all);
 	/* A fork event read here leaves one more descriptor in the table, for the next round. */
 	while (poll(&pollfd, 1, 0) == 1 && pollfd.revents == POLLIN &&
 	       read(fd, &msg, sizeof(msg)) == (ssize_t)sizeof(msg)) {
