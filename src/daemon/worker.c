@@ -159,12 +159,13 @@ static void host_post_job(void *user, struct evict_job *job)
 
 static void host_forked(void *user, struct space *parent, struct space *child)
 {
-	struct client *c = parent->user;
+	struct client *c = parent->user, *young;
 
 	/* one more holder of the child's main, until the child has an agent of its own (R7) */
 	if (c && c->agent)
 		agent_hold(c, mem_linux_main_fd(child->mem));
-	ASSERT(client_new(user, child)); /* unwatched it would hang for ever */
+	young = client_new(user, child);
+	ASSERT(young); /* unwatched it would hang for ever */
 }
 
 static uint64_t host_now_ns(void *user)

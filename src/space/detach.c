@@ -53,8 +53,8 @@ static bool is_protected(const struct picker *p, uint64_t addr)
 {
 	uint32_t low = 0, high = p->n_protected;
 
-	while (low <
-	       high) { /* all before .low end at or before @addr, those from .high on start behind */
+	/* all before low end at or before @addr, those from high on start behind it */
+	while (low < high) {
 		uint32_t mid = (low + high) / 2;
 
 		if (addr < p->protected[mid].start)
