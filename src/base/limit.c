@@ -1,26 +1,50 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Descriptors: six for each process that is managed.
+ * Raise as far as it goes.
+ *
+ * syscalls: prlimit64
  */
 #include "base/limit.h"
 
+#include <stddef.h>
 #include <sys/resource.h>
 
 #define FILES_ENOUGH (1u << 20) /* fs.nr_open, unless somebody changed it: more is refused */
 
+/* Return: what it is now. */
+static rlim_t raise_to(int resource, rlim_t wanted)
+{
+	struct rlimit all = { wanted, wanted }, limit;
+
+	if (getrlimit(resource, &limit))
+		return wanted;
+	if (limit.rlim_max >= wanted ||
+	    setrlimit(resource, &all)) { /* RLIM_INFINITY is the largest */
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(resource, &limit);
+		return limit.rlim_max;
+	}
+	return wanted;
+}
+
 uint64_t limit_raise_files(void)
 {
-	struct rlimit limit;
+	return raise_to(RLIMIT_NOFILE, FILES_ENOUGH);
+}
 
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return 0;
-	if (limit.rlim_max < FILES_ENOUGH) {
-		struct rlimit more = { FILES_ENOUGH, FILES_ENOUGH };
+const char *limit_lift(void)
+{
+	static const struct {
+		int resource;
+		const char *option;
+	} limits[] = {
+		{ RLIMIT_CPU, "-t" },  { RLIMIT_RTTIME, "-R" }, { RLIMIT_FSIZE, "-f" },
+		{ RLIMIT_DATA, "-d" }, { RLIMIT_AS, "-v" },
+	};
+	const char *stays = NULL;
 
-		if (!setrlimit(RLIMIT_NOFILE, &more))
-			return FILES_ENOUGH;
-	}
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-	return limit.rlim_cur;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if (raise_to(limits[i].resource, RLIM_INFINITY) != RLIM_INFINITY)
+			stays = limits[i].option;
+	return stays;
 }

@@ -2,6 +2,9 @@
 /*
  * limit - what a process may use of the system
  *
+ * A daemon inherits limits that somebody meant for a program. With CAP_SYS_RESOURCE it may have more
+ * than it was started with, without up to what is called the hard limit.
+ *
  * Threads: any; it is one figure for all of them.
  */
 #ifndef USWAP_BASE_LIMIT_H
@@ -9,10 +12,11 @@
 
 #include <stdint.h>
 
+uint64_t limit_raise_files(void); /* descriptors. Return: how many there may be */
 /*
- * As many descriptors as the system gives this process: it needs CAP_SYS_RESOURCE to have more than it
- * was started with.
+ * Limits that would end the daemon, or refuse it memory: CPU time, file size, address space. Return: the
+ * option of ulimit for one that stays, such as "-t"; NULL: none does.
  */
-uint64_t limit_raise_files(void); /* Return: how many */
+const char *limit_lift(void);
 
 #endif

@@ -426,10 +426,18 @@ static void lock_self(void)
  */
 static void secure_self(struct worker *w)
 {
+	const char *limit;
 	int fd;
 
 	/* limits are per process: the program keeps what it inherited */
 	w->max_fds = limit_raise_files();
+	limit = limit_lift();
+	if (limit)
+		log_warn("ulimit %s holds for the daemon as well, which may not lift it without "
+			 "CAP_SYS_RESOURCE: better set it inside, as in uswap run ... -- sh -c "
+			 "'ulimit %s N; exec COMMAND'",
+			 limit, limit);
+	signal(SIGXFSZ, SIG_IGN); /* what cannot grow says so */
 	lock_self();
 	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {

@@ -3,7 +3,7 @@
 #
 # bad-input - what `uswap run` does when it is used wrongly, refused, or hurt
 #
-#   bad-input.sh USWAP_BINARY [PART…]	parts: usage status signals unmanaged garbage killed client denied
+#   bad-input.sh USWAP_BINARY [PART…]	parts: usage status signals unmanaged garbage killed client denied ulimit
 #
 # Every refusal is one line, says what to do, and leaves nothing behind: no process, no command run.
 . "$(dirname "$0")/lib.sh"
@@ -314,7 +314,30 @@ part_denied()
 	ok
 }
 
-for part in "${@:-usage status signals unmanaged garbage killed client denied}"; do
+# Limits of the shell are meant for the program: the daemon goes on, or says which it may not lift.
+part_ulimit()
+{
+	local limits without=()
+
+	command -v setpriv >/dev/null && without=(setpriv --bounding-set=-sys_resource)
+	for limits in '-S -v 40000000' '-S -f 8192' '-f 65536'; do
+		# shellcheck disable=SC2016,SC2086
+		"${without[@]}" bash -c 'ulimit '"$limits"'; exec "$@"' bash "$uswap" run --resident 16M -- \
+			"$test_bin/odd-memory" current 96 >"$work/out" 2>"$work/err" ||
+			{ cat "$work/err" >&3; fail "ulimit $limits: status $?"; }
+		cmp "$work/out" <("$test_bin/odd-memory" current 96) || fail "ulimit $limits: another answer"
+		ok
+	done
+	grep -q 'ulimit -f holds for the daemon' "$work/err" || [ -z "${without[*]}" ] ||
+		fail "nothing is said of a limit that stays"
+	"${without[@]}" bash -c 'ulimit -v 300000; exec "$@"' bash "$uswap" run --limit 64M -- true \
+		>"$work/out" 2>"$work/err"
+	grep -q 'ulimit -v holds for the daemon' "$work/err" || [ -z "${without[*]}" ] ||
+		fail "nothing is said of a limit that stays: $(cat "$work/err")"
+	ok
+}
+
+for part in "${@:-usage status signals unmanaged garbage killed client denied ulimit}"; do
 	for one in $part; do
 		n_before=$n_checks
 		"part_$one"
