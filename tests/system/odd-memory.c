@@ -377,6 +377,7 @@ static void coroutine(size_t mib)
 
 	(void)mib;
 	memset(coroutine_room, 0x5a, sizeof(coroutine_room));
+	(void)clock(); /* the dynamic linker takes more than the stack: once, and not there */
 	coroutine_run();
 	for (i = 0; i < sizeof(coroutine_room) - PAGE; i++)
 		n += coroutine_room[i] != 0x5a;
