@@ -139,7 +139,7 @@ void peer_welcome(struct peer *peer, int held_main)
 	uffd_register(peer->aux, peer->hello.trash.start, peer->hello.trash.len,
 		      UFFDIO_REGISTER_MODE_WP);
 	fds_send(peer->sock, USWAP_MSG_READY, NULL, 0);
-	EVENTUALLY(agent_tid(peer->pid));
+	EVENTUALLY(agent_serves(peer->pid));
 }
 
 void peer_register(struct peer *peer, uint64_t start, uint64_t len)

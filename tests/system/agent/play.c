@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -211,6 +212,23 @@ pid_t agent_tid(pid_t pid)
 	if (dir)
 		closedir(dir);
 	return tid;
+}
+
+bool agent_serves(pid_t pid)
+{
+	pid_t tid = agent_tid(pid);
+	char path[64];
+	int nr = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
+	f = tid ? fopen(path, "re") : NULL;
+	if (!f)
+		return false;
+	if (fscanf(f, "%d", &nr) != 1)
+		nr = -1; /* it runs */
+	fclose(f);
+	return nr == SYS_recvmsg;
 }
 
 int n_threads(pid_t pid)

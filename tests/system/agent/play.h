@@ -112,6 +112,7 @@ void control_done(int sock, int err);
 
 /* The thread of @pid that is an attached agent; 0: none. */
 pid_t agent_tid(pid_t pid);
+bool agent_serves(pid_t pid); /* it is attached, has sealed itself, and waits for a command */
 /* Number of threads. */
 int n_threads(pid_t pid);
 uint64_t now_ns(void);
