@@ -67,35 +67,40 @@ part_policy()
 # What may have been written when a bound was met: buffers were on their way.
 rate_slack=$((6 << 20))
 
-part_rate()
+rate_run() # OPTION BOUND: sets written
 {
-	local written ms i
+	local i
 
-	run=("$uswap" run --limit 20M --file-size 512M --write-rate 2M --)
+	run=("$uswap" run --limit 20M --file-size 512M "$1" "$2" --)
 	victim_start 96
 	for i in 1 2 3; do
 		victim touch
 	done
 	written=$(file_figure written_bytes)
+}
+
+rate_end()
+{
+	victim check
+	[ "$reply" = right ] || fail "$reply"
+	victim_stop
+}
+
+part_rate()
+{
+	local written ms
+
+	rate_run --write-rate 2M
 	ms=$(python3 -c "import json; print(json.load(open('$work/status'))['running_ms'])")
 	[ "$written" -le $(((2 << 20) * (ms / 1000 + 1) + rate_slack)) ] ||
 		fail "$written bytes were written in $ms ms"
 	[ "$(file_figure held_back_by_rate)" -gt 0 ] || fail "the rate was never met"
-	victim check
-	[ "$reply" = right ] || fail "$reply"
-	victim_stop
+	rate_end
 
-	run=("$uswap" run --limit 20M --file-size 512M --write-day 4M --)
-	victim_start 96
-	for i in 1 2 3; do
-		victim touch
-	done
-	written=$(file_figure written_bytes)
+	rate_run --write-day 4M
 	[ "$written" -gt $((2 << 20)) ] || fail "only $written bytes were written"
 	[ "$written" -le $(((4 << 20) + rate_slack)) ] || fail "$written bytes were written in a day"
-	victim check
-	[ "$reply" = right ] || fail "$reply"
-	victim_stop
+	rate_end
 	ok
 }
 
