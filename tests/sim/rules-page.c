@@ -390,6 +390,30 @@ static void r8_fork_of_young_overtakes_remap(void)
 	rig_free(r);
 }
 
+/* The parent moves something away and back by another amount: its child has neither move made. */
+static void r8_two_moves_after_fork(void)
+{
+	const struct fk_mremap away = { rig_range(0, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	const struct fk_mremap back = { { RIG_SPARE, RIG_SPARE + 6 }, rig_range(2, 6), false };
+	struct rig *r = rig_new();
+	struct proc *child;
+	uint32_t k;
+
+	rig_evict(r, 32);
+	child = rig_fork(r, r->t[0]);
+	program_mremap(r->t[1], &away);
+	while (!rig_run(r->t[1]))
+		owner_service(&r->s.owner, r->sp);
+	program_mremap(r->t[1], &back);
+	while (!rig_run(r->t[1]))
+		owner_service(&r->s.owner, r->sp);
+	r->sp = child->space;
+	for (k = 0; k < 8; k++)
+		rig_touch(r, &child->thread[0], RIG_FIRST + k, false);
+	r->sp = r->p->space;
+	rig_free(r);
+}
+
 /*
  * Parent and child go on alike: each moves the same range to the same place. The parent's move, told of
  * after the child's, looks as if the child had been born with it.
@@ -511,6 +535,7 @@ const struct rule rules_page[] = {
 	{ "r8_fork_overtakes_remap", r8_fork_overtakes_remap },
 	{ "r8_fork_of_fork_overtakes_remap", r8_fork_of_fork_overtakes_remap },
 	{ "r8_fork_of_young_overtakes_remap", r8_fork_of_young_overtakes_remap },
+	{ "r8_two_moves_after_fork", r8_two_moves_after_fork },
 	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
 	{ "r8_unshare", r8_unshare },
