@@ -27,6 +27,18 @@ static bool is_busy(const struct proc *p, uint32_t page)
 	return false;
 }
 
+/* Does another thread wait to install guards there? */
+static bool is_guard_coming(const struct proc *p, struct frange at)
+{
+	uint32_t k;
+
+	for (k = 0; k < MAX_THREADS; k++)
+		if (p->thread[k].exists && p->thread[k].op == OP_GUARD &&
+		    p->thread[k].at.start < at.end && at.start < p->thread[k].at.end)
+			return true;
+	return false;
+}
+
 /* Up to @n_max mapped pages somewhere; empty: nothing was found. */
 static struct frange pick_mapped(struct thread *t, uint32_t n_max, uint8_t not_flags)
 {
@@ -81,6 +93,34 @@ static struct frange pick_claimed(struct thread *t, uint32_t n_max)
 	return at;
 }
 
+/*
+ * What a fork passes on is read from the parent's mappings after the event was read, when its thread may
+ * have returned and changed them again; and not at all if the parent has no agent. Known gaps, not walked
+ * into unless asked for.
+ */
+static bool fork_is_told(const struct thread *t)
+{
+	uint32_t k;
+
+	if (t->proc->world->flags_race)
+		return false;
+	for (k = 0; k < MAX_THREADS; k++)
+		if (t->proc->thread[k].exists && t->proc->thread[k].op == OP_FORK)
+			return true;
+	return t->proc->world->in_owner || t->proc->agent.state == AGENT_NONE;
+}
+
+/* The same of what is to be moved or unmapped: has it something that a fork does not pass on? */
+static bool is_flag_told(const struct thread *t, struct frange at)
+{
+	uint32_t k;
+
+	for (k = at.start; k < at.end; k++)
+		if (t->proc->o[k].flags & (O_WIPE | O_NO_FORK))
+			return fork_is_told(t);
+	return false;
+}
+
 static void begin_touch(struct thread *t)
 {
 	uint32_t n = chance(t, 40) ? 1 : 1 + below(t, 40);
@@ -102,7 +142,7 @@ static void begin_mmap(struct thread *t)
 		at = pick_free(t, 1 + below(t, 200));
 	else
 		at = pick_mapped(t, 1 + below(t, 60), 0);
-	if (at.start < at.end)
+	if (at.start < at.end && !is_flag_told(t, at))
 		program_mmap(t, at);
 }
 
@@ -110,7 +150,7 @@ static void begin_munmap(struct thread *t)
 {
 	struct frange at = pick_mapped(t, 1 + below(t, 80), 0);
 
-	if (at.start < at.end)
+	if (at.start < at.end && !is_flag_told(t, at))
 		program_munmap(t, at);
 }
 
@@ -133,9 +173,20 @@ static struct frange one_mapping(struct thread *t, struct frange from)
 	return from;
 }
 
+/* The end of the mapping below of what was unmapped last, to grow into it again. */
+static struct frange below_hole(struct thread *t)
+{
+	const uint32_t end = t->proc->hole.start;
+	const uint32_t start = end ? end - 1 : 0;
+
+	if (start == end || !(t->proc->o[start].flags & O_MAPPED) || is_busy(t->proc, start))
+		return (struct frange){ 0, 0 };
+	return (struct frange){ start, end };
+}
+
 static void begin_mremap(struct thread *t)
 {
-	struct frange from = pick_mapped(t, 1 + below(t, 60), 0);
+	struct frange from = pick_mapped(t, 1 + below(t, 60), 0), at;
 	uint32_t n = from.end - from.start;
 	struct fk_mremap m;
 	bool in_place;
@@ -153,7 +204,14 @@ static void begin_mremap(struct thread *t)
 		m.to = (struct frange){ from.start, from.start + 1 + below(t, n) };
 		break;
 	case 1: /* grow in place */
-		m.to = (struct frange){ from.start, from.end + 1 + below(t, 20) };
+		at = below_hole(t);
+		if (at.start < at.end && chance(t, 50)) {
+			m.from = from = at;
+			n = t->proc->hole.end - at.end;
+		} else {
+			n = 20;
+		}
+		m.to = (struct frange){ from.start, from.end + 1 + below(t, n) };
 		if (m.to.end > FK_PROGRAM_PAGES ||
 		    !fk_is_free(t->task.mm, (struct frange){ from.end, m.to.end }))
 			return;
@@ -169,26 +227,12 @@ static void begin_mremap(struct thread *t)
 			       proc_n_threads(t->task.mm) == 1;
 		m.to = pick_free(t, m.dont_unmap || chance(t, 40) ? n : 1 + below(t, 2 * n));
 	}
+	if (is_guard_coming(t->proc, m.to) || /* known gaps: docs/protocol.md */
+	    is_flag_told(t, from) || is_flag_told(t, m.to))
+		return;
 	if (m.to.start == m.to.end || (!in_place && m.to.start < from.end && m.to.end > from.start))
 		return;
 	program_mremap(t, &m);
-}
-
-/*
- * What a fork passes on is read from the parent's mappings after the event was read, when its thread may
- * have returned and changed them again; and not at all if the parent has no agent. Known gaps, not walked
- * into unless asked for.
- */
-static bool fork_is_told(const struct thread *t)
-{
-	uint32_t k;
-
-	if (t->proc->world->flags_race)
-		return false;
-	for (k = 0; k < MAX_THREADS; k++)
-		if (t->proc->thread[k].exists && t->proc->thread[k].op == OP_FORK)
-			return true;
-	return t->proc->world->in_owner || t->proc->agent.state == AGENT_NONE;
 }
 
 static void begin_flags(struct thread *t)

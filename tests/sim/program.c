@@ -161,7 +161,9 @@ void program_mremap(struct thread *t, const struct fk_mremap *m)
 	fk_trace(t->task.mm->fk, "mm %p mremap %u..%u to %u..%u%s", (void *)t->task.mm,
 		 m->from.start, m->from.end, m->to.start, m->to.end, m->dont_unmap ? " keep" : "");
 	oracle_remap(t->proc, m);
-	if (!m->dont_unmap && m->to.start != m->from.start)
+	if (m->to.start == m->from.start && m->to.end < m->from.end)
+		t->proc->hole = (struct frange){ m->to.end, m->from.end };
+	else if (!m->dont_unmap && m->to.start != m->from.start)
 		t->proc->hole = m->from;
 	t->busy = m->to;
 	t->op = fk_mremap(&t->task, m) ? OP_WAIT : OP_NONE;
