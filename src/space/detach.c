@@ -179,7 +179,7 @@ void evict_release(struct space *sp)
 bool space_can_evict(const struct space *sp)
 {
 	return !sp->dead && sp->agent && !sp->homing && !sp->unchecked && sp->gate == GATE_OPEN &&
-	       !sp->populating && !sp->n_held && !sp->suspects.n;
+	       !sp->populating && !space_is_unsettled(sp);
 }
 
 /* A half that is known to be empty; USWAP_STAGE_HALVES: there is none. */

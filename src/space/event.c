@@ -58,12 +58,15 @@ void event_forget(struct space *sp, struct urange range)
  * another thread's mremap() moves to where the grown part was, and the REMAP or UNMAP that made room
  * comes after, then it looks as if it were about what has just arrived: it begins before that. Or it is
  * about that: what arrives behind a mapping becomes one with it if it comes home, or was never written.
- * The kernel is asked as soon as it answers (event_settle).
+ * Unless it was seen before the event was read that nothing came after it (witness.c), the kernel is asked
+ * as soon as it answers (event_settle).
  */
-static bool may_be_older_than_arrival(const struct space *sp, struct urange range)
+static bool may_be_older_than_arrival(const struct space *sp, struct urange range, bool newest)
 {
 	uint32_t i;
 
+	if (newest)
+		return false;
 	for (i = region_lookup(&sp->arrived, range.start); i < sp->arrived.n; i++)
 		if (sp->arrived.ranges[i].start > range.start)
 			return sp->arrived.ranges[i].start < range.end;
@@ -79,12 +82,8 @@ static int regions_shift(struct region_set *set, struct urange from, uint64_t to
 
 	for (i = region_lookup(set, from.start); i < set->n && set->ranges[i].start < from.end;
 	     i++) {
-		struct urange part = set->ranges[i];
+		struct urange part = urange_and(set->ranges[i], from);
 
-		if (part.start < from.start)
-			part.start = from.start;
-		if (part.end > from.end)
-			part.end = from.end;
 		part.start = part.start - from.start + to;
 		part.end = part.end - from.start + to;
 		r = region_add(ret, part);
@@ -218,9 +217,9 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 	_cleanup_(region_set_deinit) struct region_set moved_no_ahead = { 0 };
 	_cleanup_(region_set_deinit) struct region_set stay = { 0 };
 	uint32_t i;
-	int r;
+	int r = 0;
 
-	if (may_be_older_than_arrival(sp, from))
+	if (may_be_older_than_arrival(sp, from, ev->newest))
 		r = regions_shift(&sp->arrived, from, from.start, &stay);
 	else
 		r = region_remove(&sp->arrived, from);
@@ -267,14 +266,14 @@ static bool is_doubted(const struct space *sp, struct urange range)
 static int event_unmap(struct space *sp, const struct mem_event *ev)
 {
 	struct urange range = { ev->addr, ev->to };
-	int r;
+	int r = 0;
 
-	if (may_be_older_than_arrival(sp, range) || is_doubted(sp, range)) {
+	if (may_be_older_than_arrival(sp, range, ev->newest) || is_doubted(sp, range)) {
 		sp->group->stats.n_held++;
 		sp->mem->ops->wake(sp->mem, range.start, range.end - range.start);
 		return region_add(&sp->suspects, range);
 	}
-	if (left_taken(sp, range, &r)) {
+	if (!ev->newest && left_taken(sp, range, &r)) {
 		sp->group->stats.n_held++;
 		return r; /* its waiters were woken by the REMAP */
 	}
@@ -473,6 +472,11 @@ int event_apply(struct space *sp, const struct mem_event *told)
 	int r = 0;
 
 	here.in_order = is_in_order(sp, told);
+	here.newest = (told->type == MEM_EVENT_REMAP || told->type == MEM_EVENT_UNMAP) &&
+		      witness_is_newest(sp, (struct urange){ told->addr, source_end(told) });
+	witness_dismiss(sp); /* it knows of the event that was read next, and no other */
+	if (told->type == MEM_EVENT_REMAP && !here.in_order)
+		sp->moves = true;
 	ASSERT(sp->gate != GATE_SHUT);
 	if (target_taken(sp, ev) && empties_target(sp, ev))
 		r = held_release_target(sp, ev);
@@ -486,7 +490,8 @@ int event_apply(struct space *sp, const struct mem_event *told)
 					  sizeof(*sp->held));
 		if (r)
 			return r;
-		sp->held[sp->n_held++] = *ev;
+		here.newest = false; /* others will be applied before it */
+		sp->held[sp->n_held++] = here;
 		sp->group->stats.n_held++;
 		return 0;
 	}
@@ -546,8 +551,9 @@ static int suspect_gone(struct space *sp, uint64_t addr)
 }
 
 /*
- * What is registered by now came after the unmapping. Only pages we know something of are asked for: the
- * rest of the range is found again by its faults, or by space_manage().
+ * What is registered by now is taken to have come after the unmapping: that its own thread has not mapped
+ * it again is what witness.c saw to, as far as can be seen. Only pages we know something of are asked for:
+ * the rest of the range is found again by its faults, or by space_manage().
  */
 static int suspect_check(struct space *sp, struct urange range)
 {

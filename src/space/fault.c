@@ -189,7 +189,7 @@ static int fault_answer(struct space *sp, const struct waiting_fault *f)
 	uint32_t i = page_in_leaf(f->addr);
 	int r;
 
-	if (sp->suspects.n) {
+	if (space_is_unsettled(sp)) {
 		fault_wait_for(sp, f, WAIT_RETRY);
 		return 0;
 	}
@@ -281,7 +281,7 @@ bool space_has_retry(const struct space *sp)
 {
 	uint32_t i;
 
-	if (sp->n_ready || sp->suspects.n || sp->n_held)
+	if (sp->n_ready || space_is_unsettled(sp))
 		return true;
 	for (i = 0; i < sp->n_waiting; i++)
 		if (sp->waiting[i].why == WAIT_RETRY || sp->waiting[i].why == WAIT_ROOM ||

@@ -479,7 +479,7 @@ static int load_land(struct space *sp, struct file_load *l)
 	uint32_t first;
 	int r;
 
-	if (sp->suspects.n) {
+	if (space_is_unsettled(sp)) {
 		load_wait(sp, l);
 		return 0;
 	}

@@ -20,15 +20,10 @@
 
 #define SCAN_RUNS 64u
 
-static bool range_overlaps(struct urange a, struct urange b)
-{
-	return a.start < b.end && b.start < a.end;
-}
-
 static bool is_own(const struct space *sp, struct urange range)
 {
-	return range_overlaps(range, sp->own[0]) || range_overlaps(range, sp->own[1]) ||
-	       range_overlaps(range, sp->stage) || range_overlaps(range, sp->trash);
+	return urange_overlap(range, sp->own[0]) || urange_overlap(range, sp->own[1]) ||
+	       urange_overlap(range, sp->stage) || urange_overlap(range, sp->trash);
 }
 
 /* True if all of @range is in the region table. */

@@ -2,7 +2,7 @@
 /*
  * The client's mappings, from /proc/PID/maps, or /proc/PID/smaps where the flags matter.
  *
- * syscalls: openat read close
+ * syscalls: openat read close ioctl (PROCMAP_QUERY)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "space/kernel-uffd.h"
 #include "space/mem-impl.h"
 
 struct map_list {
@@ -152,6 +153,49 @@ int mem_read_maps(struct mem *base, uint32_t flags, struct mem_map **ret_maps, u
 	}
 	*ret_maps = list.maps;
 	*ret_n = list.n;
+	return 0;
+}
+
+/* Before Linux 6.11: from the text. */
+static int find_maps_text(struct mem *m, struct urange in, struct urange *ret_maps, uint32_t n,
+			  uint32_t *ret_n)
+{
+	_cleanup_(freep) struct mem_map *maps = NULL;
+	uint32_t n_maps, k;
+	int r = mem_read_maps(m, 0, &maps, &n_maps);
+
+	for (k = 0; !r && k < n_maps && *ret_n < n; k++)
+		if (maps[k].range.end > in.start && maps[k].range.start < in.end)
+			ret_maps[(*ret_n)++] = maps[k].range;
+	return r;
+}
+
+int mem_find_maps(struct mem *m, uint64_t start, uint64_t end, struct urange *maps, uint32_t n,
+		  uint32_t *ret_n)
+{
+	_cleanup_(closep) int fd = mem_proc_open(mem_linux_of(m), "maps");
+
+	*ret_n = 0;
+	if (fd < 0)
+		return fd;
+	while (start < end && *ret_n < n) {
+		struct procmap_query query = { .size = sizeof(query),
+					       .query_flags = PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
+					       .query_addr = start };
+
+		if (ioctl(fd, PROCMAP_QUERY, &query)) {
+			if (errno == ENOENT)
+				return 0;
+			if (errno == ENOTTY)
+				return find_maps_text(m, (struct urange){ start, end }, maps, n,
+						      ret_n);
+			return -errno;
+		}
+		if (query.vma_start >= end)
+			return 0;
+		maps[(*ret_n)++] = (struct urange){ query.vma_start, query.vma_end };
+		start = query.vma_end;
+	}
 	return 0;
 }
 

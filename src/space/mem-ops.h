@@ -26,6 +26,18 @@ struct urange {
 	uint64_t end;	/* exclusive */
 };
 
+static inline bool urange_overlap(struct urange a, struct urange b)
+{
+	return a.start < b.end && b.start < a.end;
+}
+
+/* What is in both. pre: they overlap */
+static inline struct urange urange_and(struct urange a, struct urange b)
+{
+	return (struct urange){ a.start > b.start ? a.start : b.start,
+				a.end < b.end ? a.end : b.end };
+}
+
 enum mem_event_type {
 	MEM_EVENT_FAULT,
 	MEM_EVENT_FORK,
@@ -42,6 +54,7 @@ struct mem_event {
 	uint64_t to;   /* REMAP: new address; REMOVE, UNMAP: end */
 	uint64_t len;  /* REMAP */
 	bool in_order; /* REMAP: no other thread's change can be told of after it; set by event_apply() */
+	bool newest; /* REMAP, UNMAP: of all that was told about its source; set by event_apply() */
 	struct mem *child; /* FORK: the child's memory, owned by the receiver */
 };
 
@@ -92,6 +105,19 @@ struct mem_ops {
 		    uint32_t n, uint32_t *ret_n, uint64_t *ret_next);
 	/* All mappings, ascending. *ret_maps is malloc'ed, the caller frees it. */
 	int (*read_maps)(struct mem *m, uint32_t flags, struct mem_map **ret_maps, uint32_t *ret_n);
+	/*
+	 * The mappings that overlap [start, end), ascending, at most @n. Unlike is_registered() it
+	 * answers while events are unread; a mapping is there whether registered or not.
+	 */
+	int (*find_maps)(struct mem *m, uint64_t start, uint64_t end, struct urange *maps,
+			 uint32_t n, uint32_t *ret_n);
+	/*
+	 * What munmap(), mremap() or mmap(), in which threads are waiting now, takes from its place in
+	 * [start, end): at most @n ranges, whole. A thread that runs is not seen, whatever it is in.
+	 * -ENOSPC: there are more.
+	 */
+	int (*find_calls)(struct mem *m, uint64_t start, uint64_t end, struct urange *calls,
+			  uint32_t n, uint32_t *ret_n);
 	/* Bytes read, short at a hole. Never waits for a fault. */
 	ssize_t (*read_mem)(struct mem *m, uint64_t src, void *dst, size_t len);
 	/*

@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,6 +26,9 @@
 
 #define BLOCK_BELOW_BYTES 32768u /* live end of the stack, static TLS */
 #define BLOCK_ABOVE_BYTES 4096u	 /* struct pthread is 2.3 KiB; the list head is in its first KiB */
+#define NR_MMAP 9
+#define NR_MUNMAP 11
+#define NR_MREMAP 25
 #define NR_MADVISE 28
 #define NR_PROCESS_MADVISE 440
 
@@ -269,6 +273,48 @@ bool mem_inside_zap(struct mem *base)
 		m->zap.thread[k].utime = check.running[k].utime;
 	}
 	return check.inside;
+}
+
+struct call_search {
+	struct urange in;
+	struct ranges calls;
+};
+
+static int call_takes(struct call_search *search, uint64_t start, uint64_t len)
+{
+	const struct urange call = { start, start + len };
+
+	return urange_overlap(call, search->in) ? ranges_push(&search->calls, start, start + len)
+						: 0;
+}
+
+static int thread_call(struct mem_linux *m, int tid, void *user)
+{
+	char path[64], buf[256];
+	uint64_t arg[5];
+	int r = 0;
+	int nr;
+
+	snprintf(path, sizeof(path), "task/%d/syscall", tid);
+	if (mem_proc_read(m, path, buf, sizeof(buf)) <= 0 ||
+	    sscanf(buf, "%d %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64, &nr, &arg[0],
+		   &arg[1], &arg[2], &arg[3], &arg[4]) != 6)
+		return 0; /* it has ended, or runs */
+	if (nr == NR_MUNMAP || nr == NR_MREMAP || (nr == NR_MMAP && arg[3] & MAP_FIXED))
+		r = call_takes(user, arg[0], arg[1]);
+	if (!r && nr == NR_MREMAP && arg[3] & MREMAP_FIXED)
+		r = call_takes(user, arg[4], arg[2]);
+	return r;
+}
+
+int mem_find_calls(struct mem *base, uint64_t start, uint64_t end, struct urange *calls, uint32_t n,
+		   uint32_t *ret_n)
+{
+	struct call_search search = { { start, end }, { calls, 0, n } };
+	int r = mem_each_thread(mem_linux_of(base), thread_call, &search);
+
+	*ret_n = search.calls.n;
+	return r;
 }
 
 int mem_linux_thread_cpu(const struct mem *base, uint32_t tid)

@@ -26,6 +26,12 @@ static inline void space_drop_kept(struct space *sp, struct page_leaf *leaf, uin
 		swap_slot_unref(sp->group->swap, id);
 }
 
+/* Not all that was read of main is applied: the map may say what is not so. */
+static inline bool space_is_unsettled(const struct space *sp)
+{
+	return sp->suspects.n || sp->n_held;
+}
+
 /* event.c */
 int event_apply(struct space *sp, const struct mem_event *ev);
 int event_remap(struct space *sp, const struct mem_event *ev);
@@ -40,6 +46,15 @@ int event_held(struct space *sp, bool force);
 int event_settle(struct space *sp);
 /* Forget all pages of @range: slots dropped, residency cleared. */
 void event_forget(struct space *sp, struct urange range);
+
+/* witness.c: before one event is read; of that event, before it is applied; after that */
+void witness_look(struct space *sp);
+/*
+ * The event's thread waited inside of its call when witness_look() looked, and what had arrived in @source,
+ * the range that the event takes something from, was gone already, by nobody else's call.
+ */
+bool witness_is_newest(const struct space *sp, struct urange source);
+void witness_dismiss(struct space *sp);
 
 /* fault.c: Return: 0; SPACE_E_DEAD */
 int fault_serve(struct space *sp, const struct mem_event *ev);

@@ -18,6 +18,7 @@
 
 #define EVENT_BATCH 64u
 #define FAULT_BATCH 512u
+#define MAX_READS 256u
 #define RESCAN_NS (100ULL * 1000 * 1000)
 #define RESCAN_MIN_PAGES 64u
 #define UNSHARE_FAILED_NS (100ULL * 1000 * 1000)
@@ -155,6 +156,7 @@ struct space *space_free(struct space *sp)
 	region_set_deinit(&sp->own_moves);
 	region_set_deinit(&sp->born_with);
 	region_set_deinit(&sp->arrived);
+	region_set_deinit(&sp->witness.gone);
 	free(sp->held);
 	free(sp->doubts);
 	sp->mem->ops->free(sp->mem);
@@ -216,15 +218,21 @@ bool space_agent_idle(const struct space *sp)
 	return sp->gate == GATE_OPEN && !sp->populating;
 }
 
-/* Read main until it is empty. Faults are kept for later, all else is applied at once. */
+/*
+ * Read main until it is empty, or long enough: ioctls are refused until all is read. Faults are kept for
+ * later, all else is applied at once.
+ */
 static int drain(struct space *sp, struct mem_event *faults, uint32_t *ret_n_faults)
 {
 	struct mem_event events[EVENT_BATCH];
-	uint32_t n, k;
+	uint32_t n, n_max, k, n_reads = 0;
 	int r;
 
 	do {
-		r = sp->mem->ops->read_events(sp->mem, events, EVENT_BATCH, &n);
+		n_max = sp->moves ? 1 : EVENT_BATCH;
+		if (sp->moves)
+			witness_look(sp);
+		r = sp->mem->ops->read_events(sp->mem, events, n_max, &n);
 		for (k = 0; k < n; k++) {
 			int err = 0;
 
@@ -243,7 +251,7 @@ static int drain(struct space *sp, struct mem_event *faults, uint32_t *ret_n_fau
 			 * here, with every descriptor open, than to serve from it */
 			ASSERT(err >= 0);
 		}
-	} while (!r && n == EVENT_BATCH);
+	} while (!r && n == n_max && ++n_reads < MAX_READS);
 	return r == -ESRCH ? SPACE_E_DEAD : 0;
 }
 

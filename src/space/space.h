@@ -7,9 +7,9 @@
  * blocks, sleeps or starts a thread, so that the simulator can drive it in virtual time.
  *
  * Files: space.c life, gate.c the command in flight, detach.c evictions, clock.c what to evict, event.c
- * layout events, fault.c service, load.c pages that come back, load-file.c from the file, readahead.c
- * streams, fork.c, manage.c registration, home.c bringing pages back, job.c the background half of an
- * eviction.
+ * layout events, witness.c which of them came last, fault.c service, load.c pages that come back,
+ * load-file.c from the file, readahead.c streams, fork.c, manage.c registration, home.c bringing pages
+ * back, job.c the background half of an eviction.
  *
  * Threads:   the owner; evict jobs are carried out by compressors, who touch no space.
  * Invariant: a page marked PRESENT lies in a region; a region is registered in the kernel while no
@@ -36,6 +36,7 @@
 #define SPACE_N_STREAMS 8u
 #define SPACE_MAX_HELD 4096u
 #define SPACE_MAX_LEFT 128u
+#define WITNESS_MAX_CALLS 16u
 #define GROUP_MAX_LOADS 64u  /* loads from the file under way at once */
 #define GROUP_MAX_EARLY 8u   /* of these: read ahead of their stream */
 #define GROUP_DECODE_BUFS 4u /* of these: decompressed before they are wanted */
@@ -309,6 +310,13 @@ struct victim {
 	uint8_t level;
 };
 
+/* What was seen before an event was read: witness.c. */
+struct witness {
+	struct region_set gone; /* something had come there, and is not there any more */
+	struct urange call[WITNESS_MAX_CALLS];
+	uint32_t n_calls;
+};
+
 struct space {
 	struct list link; /* [owner] group->spaces */
 	struct space_group *group;
@@ -343,7 +351,9 @@ struct space {
 	struct region_set born_with; /* the same of those it was born of, before that */
 	struct region_set arrived;   /* targets of REMAPs, until nothing is on its way any more */
 	struct region_set suspects;  /* unmapped by an event that may be older than what is there */
-	struct doubt *doubts;	     /* of suspects: where else their pages may be */
+	struct witness witness;
+	bool moves;	      /* one of several threads has used mremap(): look before each read */
+	struct doubt *doubts; /* of suspects: where else their pages may be */
 	uint32_t n_doubts, n_doubts_max;
 
 	bool populating; /* a POPULATE command is in flight; the gate is open */

@@ -170,6 +170,13 @@ static int op_read_maps(struct mem *m, uint32_t flags, struct mem_map **ret_maps
 	return 0;
 }
 
+static int op_find_none(struct mem *m, uint64_t start, uint64_t end, struct urange *ranges,
+			uint32_t n, uint32_t *ret_n)
+{
+	*ret_n = 0;
+	return 0;
+}
+
 static ssize_t op_read_mem(struct mem *m, uint64_t src, void *dst, size_t len)
 {
 	struct fake_client *c = client_of(m);
@@ -241,6 +248,8 @@ static const struct mem_ops client_ops = {
 	.is_registered = op_nothing,
 	.scan = op_scan,
 	.read_maps = op_read_maps,
+	.find_maps = op_find_none,
+	.find_calls = op_find_none,
 	.read_mem = op_read_mem,
 	.protected_ranges = op_protected_ranges,
 	.n_threads = op_n_threads,

@@ -338,6 +338,83 @@ static int op_read_maps(struct mem *base, uint32_t flags, struct mem_map **ret_m
 	return 0;
 }
 
+static int op_find_maps(struct mem *base, uint64_t start, uint64_t end, struct urange *maps,
+			uint32_t n, uint32_t *ret_n)
+{
+	struct fake_mem *m = fake_mem_of(base);
+	uint32_t k;
+
+	*ret_n = 0;
+	enter(m);
+	if (!m->uffd->mm)
+		return -ESRCH;
+	if (fails(m))
+		return -ENOMEM;
+	for (k = 0; k < m->uffd->mm->n_vmas && *ret_n < n; k++) {
+		const struct fk_vma *vma = &m->uffd->mm->vma[k];
+		const struct urange at = { fk_addr(vma->at.start), fk_addr(vma->at.end) };
+
+		if (urange_overlap(at, (struct urange){ start, end }))
+			maps[(*ret_n)++] = at;
+	}
+	return 0;
+}
+
+/* The events of one mremap() are about one range that it took. */
+static bool call_grows(struct urange *call, struct urange by)
+{
+	if (by.start > call->end || by.end < call->start)
+		return false;
+	if (by.start < call->start)
+		call->start = by.start;
+	if (by.end > call->end)
+		call->end = by.end;
+	return true;
+}
+
+/* Post: @calls has what @t has taken from [in], of *ret_n more than before. */
+static int task_calls(const struct fk_task *t, struct urange in, struct urange *calls, uint32_t n,
+		      uint32_t *ret_n)
+{
+	uint32_t i, first = *ret_n;
+
+	for (i = t->at_event + (t->state == TASK_EVENT_READ); i < t->n_events; i++) {
+		const struct mem_event *ev = &t->event[i];
+		const bool is_remap = ev->type == MEM_EVENT_REMAP;
+		const struct urange at = { ev->addr, is_remap ? ev->addr + ev->len : ev->to };
+
+		if ((!is_remap && ev->type != MEM_EVENT_UNMAP) || !urange_overlap(at, in) ||
+		    (*ret_n > first && call_grows(&calls[*ret_n - 1], at)))
+			continue;
+		if (*ret_n == n)
+			return -ENOSPC;
+		calls[(*ret_n)++] = at;
+	}
+	return 0;
+}
+
+/*
+ * What a task has still to tell of, its call has done. A task between its change and the queue, or between
+ * two of its events, is seen as one that waits: the real one is there for a microsecond.
+ */
+static int op_find_calls(struct mem *base, uint64_t start, uint64_t end, struct urange *calls,
+			 uint32_t n, uint32_t *ret_n)
+{
+	struct fake_mem *m = fake_mem_of(base);
+	uint32_t k;
+	int r = 0;
+
+	*ret_n = 0;
+	enter(m);
+	if (fails(m))
+		return -ENOSPC;
+	for (k = 0; !r && k < m->fk->n_tasks; k++)
+		if (m->fk->tasks[k]->mm == m->uffd->mm)
+			r = task_calls(m->fk->tasks[k], (struct urange){ start, end }, calls, n,
+				       ret_n);
+	return r;
+}
+
 static ssize_t op_read_mem(struct mem *base, uint64_t src, void *dst, size_t len)
 {
 	struct fake_mem *m = fake_mem_of(base);
@@ -424,6 +501,8 @@ static const struct mem_ops fake_ops = {
 	.is_registered = op_is_registered,
 	.scan = op_scan,
 	.read_maps = op_read_maps,
+	.find_maps = op_find_maps,
+	.find_calls = op_find_calls,
 	.read_mem = op_read_mem,
 	.protected_ranges = op_protected_ranges,
 	.n_threads = op_n_threads,

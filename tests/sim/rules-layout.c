@@ -377,6 +377,108 @@ static void r2_remap_overtakes_remap_of_grown(void)
 	rig_free(r);
 }
 
+/* @m, and its events read as they come. */
+static void mremap_told(struct rig *r, const struct fk_mremap *m)
+{
+	program_mremap(r->t[1], m);
+	while (!rig_run(r->t[1]))
+		owner_service(&r->s.owner, r->sp);
+}
+
+/*
+ * A part came home to a mapping, which then shrinks across it and grows again, before anybody can ask the
+ * kernel: it is the same thread that does all of it, and what has grown is empty.
+ */
+static void r2_shrink_across_what_came_home(void)
+{
+	const struct fk_mremap away = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	const struct fk_mremap home = { { RIG_SPARE, RIG_SPARE + 8 }, rig_range(16, 8), false };
+	const struct fk_mremap shrink = { rig_range(0, RIG_PAGES), rig_range(0, 12), false };
+	const struct fk_mremap grow = { rig_range(0, 12), rig_range(0, RIG_PAGES), false };
+	struct rig *r = rig_new();
+	uint32_t k;
+
+	rig_evict(r, 32);
+	mremap_told(r, &away);
+	mremap_told(r, &home);
+	mremap_told(r, &shrink);
+	mremap_told(r, &grow);
+	for (k = 0; k < RIG_PAGES; k++)
+		rig_touch(r, r->t[0], RIG_FIRST + k, false);
+	rig_free(r);
+}
+
+/* The same with the whole moved on across what came home, and the head, which stayed, grown again. */
+static void r2_move_on_what_came_home(void)
+{
+	const struct fk_mremap away = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	const struct fk_mremap home = { { RIG_SPARE, RIG_SPARE + 8 }, rig_range(16, 8), false };
+	const struct fk_mremap tail = { rig_range(12, 20), { RIG_SPARE, RIG_SPARE + 20 }, false };
+	const struct fk_mremap grow = { rig_range(0, 12), rig_range(0, 32), false };
+	struct rig *r = rig_new();
+	uint32_t k;
+
+	rig_evict(r, 32);
+	mremap_told(r, &away);
+	mremap_told(r, &home);
+	mremap_told(r, &tail);
+	mremap_told(r, &grow);
+	for (k = 0; k < 32; k++)
+		rig_touch(r, r->t[0], RIG_FIRST + k, false);
+	for (k = 0; k < 20; k++)
+		rig_touch(r, r->t[0], RIG_SPARE + k, false);
+	rig_free(r);
+}
+
+/*
+ * One thread unmaps the end of a mapping that had grown, of which the table does not know; another moves
+ * pages to there, and is told of first. They stay.
+ */
+static void r2_remap_overtakes_unmap_of_grown(void)
+{
+	const struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
+					false };
+	const struct fk_mremap into = { rig_range(16, 4), rig_range(RIG_PAGES + 4, 4), false };
+	struct rig *r = rig_new();
+
+	rig_evict(r, RIG_PAGES);
+	program_mremap(r->t[1], &grow);
+	ASSERT(rig_run(r->t[1]));
+	r->s.world.fk.late_events = true;
+	program_munmap(r->t[1], rig_range(RIG_PAGES - 4, 12));
+	overtake(r, &into);
+	rig_touch(r, r->t[0], RIG_FIRST + RIG_PAGES + 4, false);
+	rig_touch(r, r->t[0], RIG_FIRST + RIG_PAGES + 7, false);
+	rig_free(r);
+}
+
+/* The same, and they are moved on before the UNMAP is read. */
+static void r2_two_remaps_overtake_unmap_of_grown(void)
+{
+	const struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
+					false };
+	const struct fk_mremap into = { rig_range(16, 4), rig_range(RIG_PAGES + 4, 4), false };
+	const struct fk_mremap on = { rig_range(RIG_PAGES + 4, 4),
+				      { RIG_SPARE, RIG_SPARE + 4 },
+				      false };
+	struct rig *r = rig_new();
+
+	rig_evict(r, RIG_PAGES);
+	program_mremap(r->t[1], &grow);
+	ASSERT(rig_run(r->t[1]));
+	r->s.world.fk.late_events = true;
+	program_munmap(r->t[1], rig_range(RIG_PAGES - 4, 12));
+	program_mremap(r->t[2], &into);
+	while (!rig_run(r->t[2]))
+		owner_service(&r->s.owner, r->sp);
+	ASSERT(!rig_run(r->t[1])); /* queued now */
+	program_mremap(r->t[2], &on);
+	serve_both(r);
+	rig_touch(r, r->t[0], RIG_SPARE, false);
+	rig_touch(r, r->t[0], RIG_SPARE + 3, false);
+	rig_free(r);
+}
+
 const struct rule rules_layout[] = {
 	{ "r1_unmap_under_command", r1_unmap_under_command },
 	{ "r1_revoke", r1_revoke },
@@ -394,5 +496,9 @@ const struct rule rules_layout[] = {
 	{ "r2_remap_overtakes_remap", r2_remap_overtakes_remap },
 	{ "r2_remap_overtakes_remap_of_grown", r2_remap_overtakes_remap_of_grown },
 	{ "r2_remap_of_what_came_home", r2_remap_of_what_came_home },
+	{ "r2_shrink_across_what_came_home", r2_shrink_across_what_came_home },
+	{ "r2_move_on_what_came_home", r2_move_on_what_came_home },
+	{ "r2_remap_overtakes_unmap_of_grown", r2_remap_overtakes_unmap_of_grown },
+	{ "r2_two_remaps_overtake_unmap_of_grown", r2_two_remaps_overtake_unmap_of_grown },
 	{ NULL, NULL },
 };

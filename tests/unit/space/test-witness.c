@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * test-witness - what witness.c asks the kernel while an event is unread, of this process itself
+ *
+ * The real kernel's answers: the simulator's fake one is made after them (tests/sim/fake-mem.c).
+ */
+#include "test-common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "space/kernel-uffd.h"
+#include "space/mem-linux.h"
+#include "test-pages.h"
+
+#define N_PAGES 32u
+
+struct call {
+	pthread_t thread;
+	enum { CALL_MUNMAP, CALL_MREMAP, CALL_MMAP } what;
+	uint8_t *at, *to;
+	size_t len;
+};
+
+static void *call_make(void *user)
+{
+	struct call *c = user;
+
+	if (c->what == CALL_MUNMAP)
+		munmap(c->at, c->len);
+	else if (c->what == CALL_MREMAP)
+		(void)!mremap(c->at, c->len, c->len, MREMAP_MAYMOVE | MREMAP_FIXED, c->to);
+	else
+		(void)!mmap(c->at, c->len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+			    0);
+	return NULL;
+}
+
+static void call_begin(struct call *c)
+{
+	assert_int_equal(pthread_create(&c->thread, NULL, call_make, c), 0);
+}
+
+static void call_end(struct call *c)
+{
+	pthread_join(c->thread, NULL);
+}
+
+struct fixture {
+	struct mem *mem;
+	uint8_t *at; /* N_PAGES, registered */
+};
+
+static int setup(void **state)
+{
+	static struct fixture f;
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -1;
+	f.at = mmap(NULL, N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+	if (f.at == MAP_FAILED || mem_linux_new(&f.mem, fd, true) ||
+	    mem_linux_bind(f.mem, getpid()) ||
+	    f.mem->ops->register_missing(f.mem, (uintptr_t)f.at, N_PAGES * PAGE_BYTES))
+		return -1;
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	f->mem->ops->free(f->mem); /* before the mapping, whose end nobody would read */
+	munmap(f->at, N_PAGES * PAGE_BYTES);
+	return 0;
+}
+
+static void wait_unread(struct fixture *f)
+{
+	struct pollfd p = { .fd = mem_linux_main_fd(f->mem), .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, 10000), 1);
+}
+
+/* The next event, which must be of @type about [at, at + len). */
+static void expect_event(struct fixture *f, enum mem_event_type type, uint8_t *at, size_t len)
+{
+	struct mem_event ev;
+	uint32_t n;
+
+	wait_unread(f);
+	assert_int_equal(f->mem->ops->read_events(f->mem, &ev, 1, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(ev.type, type);
+	assert_int_equal(ev.addr, (uintptr_t)at);
+	assert_int_equal(type == MEM_EVENT_REMAP ? ev.len : ev.to - ev.addr, len);
+}
+
+/*
+ * Threads wait in just @n calls that take something from [at, at + len), the first of them that range. A
+ * thread that has queued its event may be on its way to sleep still.
+ */
+static void expect_calls(struct fixture *f, uint8_t *at, size_t len, uint32_t n_want)
+{
+	struct urange calls[4];
+	uint32_t n = 77, tries;
+
+	for (tries = 0; tries < 1000; tries++) {
+		assert_int_equal(f->mem->ops->find_calls(f->mem, (uintptr_t)at, (uintptr_t)at + len,
+							 calls, 4, &n),
+				 0);
+		if (n == n_want)
+			break;
+		usleep(1000);
+	}
+	assert_int_equal(n, n_want);
+	if (n == 1) {
+		assert_int_equal(calls[0].start, (uintptr_t)at);
+		assert_int_equal(calls[0].end, (uintptr_t)at + len);
+	}
+}
+
+static bool is_mapped(struct fixture *f, uint8_t *at)
+{
+	struct urange map;
+	uint32_t n;
+
+	assert_int_equal(f->mem->ops->find_maps(f->mem, (uintptr_t)at, (uintptr_t)at + PAGE_BYTES,
+						&map, 1, &n),
+			 0);
+	return n == 1;
+}
+
+static void test_munmap(void **state)
+{
+	struct fixture *f = *state;
+	const size_t len = 4 * PAGE_BYTES;
+	struct call c = { .what = CALL_MUNMAP, .at = f->at, .len = len };
+
+	assert_true(is_mapped(f, f->at));
+	expect_calls(f, f->at, N_PAGES * PAGE_BYTES, 0);
+	call_begin(&c);
+	wait_unread(f);
+	assert_false(is_mapped(f, f->at + len - PAGE_BYTES));
+	assert_true(is_mapped(f, f->at + len));
+	expect_calls(f, f->at, len, 1);
+	expect_calls(f, f->at + len, PAGE_BYTES, 0);
+	expect_event(f, MEM_EVENT_UNMAP, f->at, len);
+	call_end(&c);
+	expect_calls(f, f->at, len, 0);
+}
+
+/* Its target is unmapped first, then it is told what was moved, then that it is not there any more. */
+static void test_mremap(void **state)
+{
+	struct fixture *f = *state;
+	const size_t len = 4 * PAGE_BYTES;
+	uint8_t *from = f->at + 8 * PAGE_BYTES, *to = f->at + 16 * PAGE_BYTES;
+	struct call c = { .what = CALL_MREMAP, .at = from, .to = to, .len = len };
+
+	call_begin(&c);
+	wait_unread(f);
+	assert_false(is_mapped(f, from));
+	assert_true(is_mapped(f, to));
+	expect_calls(f, from, len, 1);
+	expect_calls(f, to, len, 1);
+	expect_calls(f, from, (size_t)(to - from) + len, 2);
+	expect_event(f, MEM_EVENT_UNMAP, to, len);
+	expect_event(f, MEM_EVENT_REMAP, from, len);
+	expect_calls(f, from, len, 1);
+	expect_event(f, MEM_EVENT_UNMAP, from, len);
+	call_end(&c);
+}
+
+static void test_many(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *at = f->at + 24 * PAGE_BYTES;
+	struct call over = { .what = CALL_MMAP, .at = at, .len = 2 * PAGE_BYTES };
+	struct call away = { .what = CALL_MUNMAP, .at = at + 2 * PAGE_BYTES, .len = PAGE_BYTES };
+	struct urange call;
+	uint32_t n;
+
+	call_begin(&over);
+	wait_unread(f);
+	expect_calls(f, at, 2 * PAGE_BYTES, 1);
+	call_begin(&away);
+	expect_calls(f, at, 3 * PAGE_BYTES, 2);
+	assert_int_equal(f->mem->ops->find_calls(f->mem, (uintptr_t)at,
+						 (uintptr_t)at + 3 * PAGE_BYTES, &call, 1, &n),
+			 -ENOSPC);
+	expect_event(f, MEM_EVENT_UNMAP, at, 2 * PAGE_BYTES);
+	expect_event(f, MEM_EVENT_UNMAP, at + 2 * PAGE_BYTES, PAGE_BYTES);
+	call_end(&over);
+	call_end(&away);
+	assert_true(is_mapped(f, at)); /* by something else */
+	assert_false(is_mapped(f, at + 2 * PAGE_BYTES));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_munmap, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mremap, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+	};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0) {
+		printf("not run: userfaultfd: %s\n", strerror(errno));
+		return 77;
+	}
+	close(fd);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
