@@ -174,12 +174,13 @@ void evict_release(struct space *sp)
 
 /*
  * Not while the map waits for an answer of the kernel: a call that fails in the end takes the gate's
- * protection away without an event, and what is mapped there by then may not be registered.
+ * protection away without an event, and what is mapped there by then may not be registered. Nor while the
+ * parent may still tell of a move from before the fork: that changes the map whatever the gate says.
  */
 bool space_can_evict(const struct space *sp)
 {
 	return !sp->dead && sp->agent && !sp->homing && !sp->unchecked && sp->gate == GATE_OPEN &&
-	       !sp->populating && !space_is_unsettled(sp);
+	       !sp->populating && !space_is_unsettled(sp) && !sp->born_of;
 }
 
 /* A half that is known to be empty; USWAP_STAGE_HALVES: there is none. */

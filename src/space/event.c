@@ -151,26 +151,32 @@ static void left_note(struct space *sp, struct urange from)
 	sp->left[sp->n_left++] = from;
 }
 
-/*
- * Is this the UNMAP of what a REMAP left behind, and something else is there by now? It looks like any
- * other munmap() of just this range, so the kernel is asked as soon as it answers (event_settle). While
- * nothing is there the question does not arise, and the next UNMAP is asked: this one may be that of a
- * mapping by which another thread had claimed the place.
- */
-static bool left_taken(struct space *sp, struct urange range, int *ret_err)
+/* True if @range is what a REMAP left behind; that is not expected any more then. */
+static bool left_take(struct space *sp, struct urange range)
 {
 	uint32_t i;
 
-	*ret_err = 0;
 	for (i = 0; i < sp->n_left; i++)
 		if (sp->left[i].start == range.start && sp->left[i].end == range.end)
 			break;
-	if (i == sp->n_left || !in_regions(sp, range))
+	if (i == sp->n_left)
 		return false;
 	sp->n_left--;
 	memmove(&sp->left[i], &sp->left[i + 1], (sp->n_left - i) * sizeof(sp->left[0]));
-	*ret_err = region_add(&sp->suspects, range);
 	return true;
+}
+
+/*
+ * Is @ev the UNMAP of what a REMAP left behind, and something else is there by now? It looks like any
+ * other munmap() of just this range: unless it was seen to be the last that happened there, the kernel is
+ * asked as soon as it answers (event_settle). While nothing is there the question does not arise, and the
+ * next UNMAP is asked: this one may be that of a mapping by which another thread had claimed the place.
+ */
+static bool left_taken(struct space *sp, const struct mem_event *ev)
+{
+	const struct urange range = { ev->addr, ev->to };
+
+	return in_regions(sp, range) && left_take(sp, range) && !ev->newest;
 }
 
 /* Room for one more of @size bytes each in @array, which has @n. Return: 0; -ENOMEM. */
@@ -243,8 +249,10 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 			r = doubt_note(sp, stay.ranges[i],
 				       to.start + (stay.ranges[i].start - from.start));
 	}
-	if (!r && !ev->in_order)
+	if (!r && !ev->in_order) {
+		sp->moves = true;
 		r = region_add(&sp->arrived, to);
+	}
 	/* whoever waits on an old address is woken by nothing else (R2) */
 	sp->mem->ops->wake(sp->mem, from.start, ev->len);
 	sp->manage_ns = 0;
@@ -273,9 +281,9 @@ static int event_unmap(struct space *sp, const struct mem_event *ev)
 		sp->mem->ops->wake(sp->mem, range.start, range.end - range.start);
 		return region_add(&sp->suspects, range);
 	}
-	if (!ev->newest && left_taken(sp, range, &r)) {
+	if (left_taken(sp, ev)) {
 		sp->group->stats.n_held++;
-		return r; /* its waiters were woken by the REMAP */
+		return region_add(&sp->suspects, range); /* woken by the REMAP */
 	}
 	event_forget(sp, range);
 	r = region_remove(&sp->regions, range);
@@ -287,8 +295,10 @@ static int event_unmap(struct space *sp, const struct mem_event *ev)
 	return r;
 }
 
-static int apply_now(struct space *sp, const struct mem_event *ev)
+static int apply_now(struct space *sp, const struct mem_event *told)
 {
+	struct mem_event here = *told;
+	const struct mem_event *ev = &here;
 	int r;
 
 	switch (ev->type) {
@@ -296,6 +306,7 @@ static int apply_now(struct space *sp, const struct mem_event *ev)
 		return fork_apply(sp, ev->child);
 	case MEM_EVENT_REMAP:
 		sp->unknown_ns = space_now_ns(sp);
+		here.known = in_regions(sp, (struct urange){ ev->addr, ev->addr + ev->len });
 		r = fork_note_own(sp, ev->addr, ev->addr + ev->len);
 		if (!r)
 			r = fork_note_own(sp, ev->to, ev->to + ev->len);
@@ -472,11 +483,9 @@ int event_apply(struct space *sp, const struct mem_event *told)
 	int r = 0;
 
 	here.in_order = is_in_order(sp, told);
-	here.newest = (told->type == MEM_EVENT_REMAP || told->type == MEM_EVENT_UNMAP) &&
-		      witness_is_newest(sp, (struct urange){ told->addr, source_end(told) });
-	witness_dismiss(sp); /* it knows of the event that was read next, and no other */
-	if (told->type == MEM_EVENT_REMAP && !here.in_order)
-		sp->moves = true;
+	if (told->type == MEM_EVENT_REMAP || told->type == MEM_EVENT_UNMAP)
+		here.newest =
+			witness_is_newest(sp, (struct urange){ told->addr, source_end(told) });
 	ASSERT(sp->gate != GATE_SHUT);
 	if (target_taken(sp, ev) && empties_target(sp, ev))
 		r = held_release_target(sp, ev);
@@ -611,6 +620,7 @@ int event_settle(struct space *sp)
 		return r;
 	sp->n_left = 0; /* nothing is on its way any more */
 	region_set_deinit(&sp->arrived);
+	witness_forget(sp);
 	fork_settled(sp);
 	r = suspects_check(sp);
 	while (!r && sp->n_held) { /* what it waits for was our mistake */

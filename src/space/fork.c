@@ -140,9 +140,10 @@ int fork_note_own(struct space *sp, uint64_t start, uint64_t end)
 }
 
 /*
- * A move that our parent, or its own, tells of only now was made before we were born if we have it, too: we
- * were told of something where it came from, and it is not there. If our mappings cannot be asked now, they
- * are when they can be.
+ * A move that our parent, or its own, tells of only now was made before we were born if we have it, too.
+ * What it knew at the source and passed on, or knew not, may have moved; what has come there after our
+ * birth has not, though we may have something at the target. If our mappings cannot be asked now, they are
+ * when they can be.
  */
 static int child_follow(struct space *child, const struct mem_event *told)
 {
@@ -152,7 +153,8 @@ static int child_follow(struct space *child, const struct mem_event *told)
 
 	here.in_order = false; /* among the child's own, nobody knows */
 	here.newest = false;
-	if (is_about(ev, &child->own_moves) || !overlaps(&child->regions, ev->addr, ev->len))
+	if (is_about(ev, &child->own_moves) ||
+	    (ev->known && !overlaps(&child->regions, ev->addr, ev->len)))
 		return 0;
 	r = child->mem->ops->is_registered(child->mem, ev->addr, PAGE_BYTES);
 	if (r == -EAGAIN)

@@ -91,12 +91,6 @@ static int adopt(struct space *sp, struct urange range)
 	return scan_range(sp, range);
 }
 
-static struct urange intersect(struct urange a, struct urange b)
-{
-	return (struct urange){ a.start > b.start ? a.start : b.start,
-				a.end < b.end ? a.end : b.end };
-}
-
 /* Adopt the parts of @done that the mappings read after registration still show. */
 static int adopt_mapped(struct space *sp, const struct region_set *done)
 {
@@ -111,7 +105,7 @@ static int adopt_mapped(struct space *sp, const struct region_set *done)
 			continue;
 		for (i = region_lookup(done, maps[m].range.start);
 		     !r && i < done->n && done->ranges[i].start < maps[m].range.end; i++)
-			r = adopt(sp, intersect(maps[m].range, done->ranges[i]));
+			r = adopt(sp, urange_and(maps[m].range, done->ranges[i]));
 	}
 	return r;
 }
@@ -170,7 +164,7 @@ static int check_range(struct space *sp, struct urange range, const struct mem_m
 	int r;
 
 	for (m = 0; m < n && at < range.end; m++) {
-		struct urange part = intersect(maps[m].range, (struct urange){ at, range.end });
+		struct urange part = urange_and(maps[m].range, (struct urange){ at, range.end });
 
 		if (part.start >= part.end)
 			continue;

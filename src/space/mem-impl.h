@@ -39,15 +39,15 @@ static inline struct mem_linux *mem_linux_of(struct mem *m)
 
 /* mem-maps.c */
 int mem_read_maps(struct mem *m, uint32_t flags, struct mem_map **ret_maps, uint32_t *ret_n);
-int mem_find_maps(struct mem *m, uint64_t start, uint64_t end, struct urange *maps, uint32_t n,
-		  uint32_t *ret_n);
+int mem_find_gone(struct mem *m, const struct urange *ranges, uint32_t n, struct urange *gone,
+		  uint32_t n_max, uint32_t *ret_n);
 /* VmFlags of the mapping that contains @addr contain @flag ("uw"). Return: 1; 0; -errno. */
 int mem_map_has_flag(struct mem_linux *m, uint64_t addr, const char *flag);
 
 /* mem-threads.c */
 int mem_protected_ranges(struct mem *m, struct urange *ranges, uint32_t n, uint32_t *ret_n);
 bool mem_inside_zap(struct mem *m);
-int mem_find_calls(struct mem *m, uint64_t start, uint64_t end, struct urange *calls, uint32_t n,
+int mem_find_calls(struct mem *m, struct urange in, struct mem_call *calls, uint32_t n_max,
 		   uint32_t *ret_n);
 /* Call @fn for each thread id; stops when it returns other than 0. Return: that, or -errno. */
 int mem_each_thread(struct mem_linux *m, int (*fn)(struct mem_linux *m, int tid, void *user),

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * syscalls: ioctl (UFFDIO_*, PAGEMAP_SCAN) read pread64 openat fstat sendmsg close
+ * syscalls: ioctl (UFFDIO_*, PAGEMAP_SCAN) poll read pread64 openat fstat sendmsg close
  */
 #include "space/mem-linux.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,13 @@ static int mem_read_events(struct mem *m, struct mem_event *events, uint32_t n, 
 	}
 	*ret_n = k;
 	return 0;
+}
+
+static bool mem_is_readable(struct mem *m)
+{
+	struct pollfd main = { .fd = mem_linux_of(m)->main_fd, .events = POLLIN };
+
+	return poll(&main, 1, 0) != 0; /* also when it is broken: the read says so */
 }
 
 static int mem_copy(struct mem *m, uint64_t dst, const void *src, uint64_t len, uint64_t *ret_done)
@@ -274,7 +282,8 @@ static const struct mem_ops mem_linux_ops = {
 	.is_registered = mem_is_registered,
 	.scan = mem_scan,
 	.read_maps = mem_read_maps,
-	.find_maps = mem_find_maps,
+	.is_readable = mem_is_readable,
+	.find_gone = mem_find_gone,
 	.find_calls = mem_find_calls,
 	.read_mem = mem_read_mem,
 	.protected_ranges = mem_protected_ranges,

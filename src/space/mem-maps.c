@@ -156,45 +156,77 @@ int mem_read_maps(struct mem *base, uint32_t flags, struct mem_map **ret_maps, u
 	return 0;
 }
 
-/* Before Linux 6.11: from the text. */
-static int find_maps_text(struct mem *m, struct urange in, struct urange *ret_maps, uint32_t n,
-			  uint32_t *ret_n)
-{
-	_cleanup_(freep) struct mem_map *maps = NULL;
-	uint32_t n_maps, k;
-	int r = mem_read_maps(m, 0, &maps, &n_maps);
+/* The mappings of a client, asked one by one. */
+struct map_query {
+	struct mem *mem;
+	int fd;		      /* its "maps" */
+	struct mem_map *maps; /* before Linux 6.11: all of them, from the text */
+	uint32_t n_maps;
+	uint32_t at; /* the first that ends after what was asked last; questions ascend */
+};
 
-	for (k = 0; !r && k < n_maps && *ret_n < n; k++)
-		if (maps[k].range.end > in.start && maps[k].range.start < in.end)
-			ret_maps[(*ret_n)++] = maps[k].range;
-	return r;
+/* The first mapping that ends after @addr. Return: 0; -ENOENT: there is none; other errno. */
+static int map_query_next(struct map_query *q, uint64_t addr, struct urange *ret_map)
+{
+	struct procmap_query query = { .size = sizeof(query),
+				       .query_flags = PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
+				       .query_addr = addr };
+	int r;
+
+	if (!q->maps) {
+		if (!ioctl(q->fd, PROCMAP_QUERY, &query)) {
+			*ret_map = (struct urange){ query.vma_start, query.vma_end };
+			return 0;
+		}
+		if (errno != ENOTTY)
+			return -errno;
+		r = mem_read_maps(q->mem, 0, &q->maps, &q->n_maps);
+		if (r)
+			return r;
+	}
+	while (q->at < q->n_maps && q->maps[q->at].range.end <= addr)
+		q->at++;
+	if (q->at == q->n_maps)
+		return -ENOENT;
+	*ret_map = q->maps[q->at].range;
+	return 0;
 }
 
-int mem_find_maps(struct mem *m, uint64_t start, uint64_t end, struct urange *maps, uint32_t n,
-		  uint32_t *ret_n)
+static void map_query_deinit(struct map_query *q)
 {
-	_cleanup_(closep) int fd = mem_proc_open(mem_linux_of(m), "maps");
+	closep(&q->fd);
+	free(q->maps);
+}
+
+int mem_find_gone(struct mem *m, const struct urange *ranges, uint32_t n, struct urange *gone,
+		  uint32_t n_max, uint32_t *ret_n)
+{
+	_cleanup_(map_query_deinit) struct map_query q = {
+		.mem = m, .fd = mem_proc_open(mem_linux_of(m), "maps")
+	};
+	uint32_t k;
 
 	*ret_n = 0;
-	if (fd < 0)
-		return fd;
-	while (start < end && *ret_n < n) {
-		struct procmap_query query = { .size = sizeof(query),
-					       .query_flags = PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
-					       .query_addr = start };
+	if (q.fd < 0)
+		return q.fd;
+	for (k = 0; k < n; k++) {
+		uint64_t at = ranges[k].start;
 
-		if (ioctl(fd, PROCMAP_QUERY, &query)) {
-			if (errno == ENOENT)
-				return 0;
-			if (errno == ENOTTY)
-				return find_maps_text(m, (struct urange){ start, end }, maps, n,
-						      ret_n);
-			return -errno;
+		while (at < ranges[k].end) {
+			struct urange map = { ranges[k].end, ranges[k].end };
+			int r = map_query_next(&q, at, &map);
+
+			if (r && r != -ENOENT)
+				return r;
+			if (map.start > ranges[k].end)
+				map = (struct urange){ ranges[k].end, ranges[k].end };
+			if (map.start > at) {
+				if (*ret_n == n_max)
+					return -ENOSPC;
+				gone[(*ret_n)++] = (struct urange){ at, map.start };
+			}
+			at = map.end;
 		}
-		if (query.vma_start >= end)
-			return 0;
-		maps[(*ret_n)++] = (struct urange){ query.vma_start, query.vma_end };
-		start = query.vma_end;
 	}
 	return 0;
 }

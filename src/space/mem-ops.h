@@ -55,6 +55,7 @@ struct mem_event {
 	uint64_t len;  /* REMAP */
 	bool in_order; /* REMAP: no other thread's change can be told of after it; set by event_apply() */
 	bool newest; /* REMAP, UNMAP: of all that was told about its source; set by event_apply() */
+	bool known;  /* REMAP: its source was in the regions; set by event_apply() */
 	struct mem *child; /* FORK: the child's memory, owned by the receiver */
 };
 
@@ -67,6 +68,12 @@ struct mem_map {
 	bool dont_fork;	   /* "dc", as above */
 	bool locked;	   /* "lo", as above */
 	bool huge_page;	   /* "ht", as above */
+};
+
+/* What a call takes away. A call may take two ranges: mremap() to where something is. */
+struct mem_call {
+	struct urange range;
+	uint32_t tid;
 };
 
 struct mem_present {
@@ -105,19 +112,21 @@ struct mem_ops {
 		    uint32_t n, uint32_t *ret_n, uint64_t *ret_next);
 	/* All mappings, ascending. *ret_maps is malloc'ed, the caller frees it. */
 	int (*read_maps)(struct mem *m, uint32_t flags, struct mem_map **ret_maps, uint32_t *ret_n);
+	/* A fault or an event is unread. */
+	bool (*is_readable)(struct mem *m);
 	/*
-	 * The mappings that overlap [start, end), ascending, at most @n. Unlike is_registered() it
-	 * answers while events are unread; a mapping is there whether registered or not.
+	 * Which parts of @ranges no mapping covers, at most @n_max, else -ENOSPC. Unlike
+	 * is_registered() it answers while events are unread; registered or not is the same to it.
 	 */
-	int (*find_maps)(struct mem *m, uint64_t start, uint64_t end, struct urange *maps,
-			 uint32_t n, uint32_t *ret_n);
+	int (*find_gone)(struct mem *m, const struct urange *ranges, uint32_t n,
+			 struct urange *gone, uint32_t n_max, uint32_t *ret_n);
 	/*
-	 * What munmap(), mremap() or mmap(), in which threads are waiting now, takes from its place in
-	 * [start, end): at most @n ranges, whole. A thread that runs is not seen, whatever it is in.
-	 * -ENOSPC: there are more.
+	 * What munmap(), mremap() or mmap(), in which threads are waiting now, takes from its place, where
+	 * that overlaps @in: at most @n_max, else -ENOSPC. A thread that runs is not seen, whatever it is
+	 * in; one that waits may not have changed anything yet.
 	 */
-	int (*find_calls)(struct mem *m, uint64_t start, uint64_t end, struct urange *calls,
-			  uint32_t n, uint32_t *ret_n);
+	int (*find_calls)(struct mem *m, struct urange in, struct mem_call *calls, uint32_t n_max,
+			  uint32_t *ret_n);
 	/* Bytes read, short at a hole. Never waits for a fault. */
 	ssize_t (*read_mem)(struct mem *m, uint64_t src, void *dst, size_t len);
 	/*

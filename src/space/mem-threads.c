@@ -231,11 +231,17 @@ static int thread_zap(struct mem_linux *m, int tid, void *user)
 	char path[64], buf[256];
 	uint64_t utime = 0;
 	uint32_t k;
+	ssize_t n;
 	long nr;
 
 	snprintf(path, sizeof(path), "task/%d/syscall", tid);
-	if (mem_proc_read(m, path, buf, sizeof(buf)) <= 0)
+	n = mem_proc_read(m, path, buf, sizeof(buf));
+	if (n == -ESRCH)
 		return 0; /* it has ended */
+	if (n <= 0) {
+		check->inside = true; /* nobody says */
+		return 0;
+	}
 	if (strncmp(buf, "running", 7)) {
 		nr = atol(buf);
 		check->inside |= nr == NR_MADVISE || nr == NR_PROCESS_MADVISE;
@@ -277,43 +283,52 @@ bool mem_inside_zap(struct mem *base)
 
 struct call_search {
 	struct urange in;
-	struct ranges calls;
+	struct mem_call *calls;
+	uint32_t n, n_max;
 };
 
-static int call_takes(struct call_search *search, uint64_t start, uint64_t len)
+static int call_takes(struct call_search *search, int tid, uint64_t start, uint64_t len)
 {
-	const struct urange call = { start, start + len };
+	const struct urange range = { start, (start + len + USWAP_PAGE_BYTES - 1) &
+						     ~(uint64_t)(USWAP_PAGE_BYTES - 1) };
 
-	return urange_overlap(call, search->in) ? ranges_push(&search->calls, start, start + len)
-						: 0;
+	if (!urange_overlap(range, search->in))
+		return 0;
+	if (search->n == search->n_max)
+		return -ENOSPC;
+	search->calls[search->n++] = (struct mem_call){ range, (uint32_t)tid };
+	return 0;
 }
 
 static int thread_call(struct mem_linux *m, int tid, void *user)
 {
 	char path[64], buf[256];
 	uint64_t arg[5];
+	ssize_t n;
 	int r = 0;
 	int nr;
 
 	snprintf(path, sizeof(path), "task/%d/syscall", tid);
-	if (mem_proc_read(m, path, buf, sizeof(buf)) <= 0 ||
-	    sscanf(buf, "%d %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64, &nr, &arg[0],
+	n = mem_proc_read(m, path, buf, sizeof(buf));
+	if (n < 0)
+		return n == -ESRCH ? 0 : (int)n;
+	if (sscanf(buf, "%d %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64, &nr, &arg[0],
 		   &arg[1], &arg[2], &arg[3], &arg[4]) != 6)
-		return 0; /* it has ended, or runs */
+		return 0; /* it runs */
 	if (nr == NR_MUNMAP || nr == NR_MREMAP || (nr == NR_MMAP && arg[3] & MAP_FIXED))
-		r = call_takes(user, arg[0], arg[1]);
+		r = call_takes(user, tid, arg[0], arg[1]);
 	if (!r && nr == NR_MREMAP && arg[3] & MREMAP_FIXED)
-		r = call_takes(user, arg[4], arg[2]);
+		r = call_takes(user, tid, arg[4], arg[2]);
 	return r;
 }
 
-int mem_find_calls(struct mem *base, uint64_t start, uint64_t end, struct urange *calls, uint32_t n,
+int mem_find_calls(struct mem *m, struct urange in, struct mem_call *calls, uint32_t n_max,
 		   uint32_t *ret_n)
 {
-	struct call_search search = { { start, end }, { calls, 0, n } };
-	int r = mem_each_thread(mem_linux_of(base), thread_call, &search);
+	struct call_search search = { .in = in, .calls = calls, .n_max = n_max };
+	int r = mem_each_thread(mem_linux_of(m), thread_call, &search);
 
-	*ret_n = search.calls.n;
+	*ret_n = search.n;
 	return r;
 }
 

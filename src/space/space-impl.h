@@ -47,14 +47,14 @@ int event_settle(struct space *sp);
 /* Forget all pages of @range: slots dropped, residency cleared. */
 void event_forget(struct space *sp, struct urange range);
 
-/* witness.c: before one event is read; of that event, before it is applied; after that */
+/* witness.c. pre: something is unread. To be called before one message is read. */
 void witness_look(struct space *sp);
 /*
- * The event's thread waited inside of its call when witness_look() looked, and what had arrived in @source,
- * the range that the event takes something from, was gone already, by nobody else's call.
+ * Of the event that was read next, before it is applied: what had arrived in @source, the range that it
+ * takes something from, was gone when witness_look() looked, and by no other call than its own.
  */
-bool witness_is_newest(const struct space *sp, struct urange source);
-void witness_dismiss(struct space *sp);
+bool witness_is_newest(struct space *sp, struct urange source);
+void witness_forget(struct space *sp); /* no call is under way */
 
 /* fault.c: Return: 0; SPACE_E_DEAD */
 int fault_serve(struct space *sp, const struct mem_event *ev);

@@ -19,6 +19,7 @@
 #define EVENT_BATCH 64u
 #define FAULT_BATCH 512u
 #define MAX_READS 256u
+#define MAX_READS_SINGLE 16u
 #define RESCAN_NS (100ULL * 1000 * 1000)
 #define RESCAN_MIN_PAGES 64u
 #define UNSHARE_FAILED_NS (100ULL * 1000 * 1000)
@@ -219,20 +220,39 @@ bool space_agent_idle(const struct space *sp)
 }
 
 /*
+ * One read. Once threads were seen to move memory about, of one message, before which the kernel was asked
+ * what it may be about (witness.c). Return: 0, *ret_more: there may be more; -errno.
+ */
+static int read_some(struct space *sp, struct mem_event *events, uint32_t *ret_n, bool *ret_more)
+{
+	const uint32_t n_max = sp->moves ? 1 : EVENT_BATCH;
+	int r;
+
+	*ret_n = 0;
+	*ret_more = false;
+	if (sp->moves) {
+		if (!sp->mem->ops->is_readable(sp->mem))
+			return 0;
+		witness_look(sp);
+	}
+	r = sp->mem->ops->read_events(sp->mem, events, n_max, ret_n);
+	*ret_more = *ret_n == n_max;
+	return r;
+}
+
+/*
  * Read main until it is empty, or long enough: ioctls are refused until all is read. Faults are kept for
  * later, all else is applied at once.
  */
 static int drain(struct space *sp, struct mem_event *faults, uint32_t *ret_n_faults)
 {
 	struct mem_event events[EVENT_BATCH];
-	uint32_t n, n_max, k, n_reads = 0;
+	uint32_t n, k, n_reads = 0;
+	bool more;
 	int r;
 
 	do {
-		n_max = sp->moves ? 1 : EVENT_BATCH;
-		if (sp->moves)
-			witness_look(sp);
-		r = sp->mem->ops->read_events(sp->mem, events, n_max, &n);
+		r = read_some(sp, events, &n, &more);
 		for (k = 0; k < n; k++) {
 			int err = 0;
 
@@ -251,7 +271,7 @@ static int drain(struct space *sp, struct mem_event *faults, uint32_t *ret_n_fau
 			 * here, with every descriptor open, than to serve from it */
 			ASSERT(err >= 0);
 		}
-	} while (!r && n == n_max && ++n_reads < MAX_READS);
+	} while (!r && more && ++n_reads < (sp->moves ? MAX_READS_SINGLE : MAX_READS));
 	return r == -ESRCH ? SPACE_E_DEAD : 0;
 }
 
@@ -320,6 +340,8 @@ int space_tick(struct space *sp)
 	if (sp->mem->ops->alive(sp->mem) == -ESRCH)
 		return SPACE_E_DEAD;
 	load_file_tick(sp);
+	if (sp->n_young && sp->gate != GATE_SHUT) /* its children wait for that */
+		(void)event_settle(sp);
 	r = gate_tick(sp);
 	if (!r && wants_rescan(sp)) {
 		sp->n_unknown = 0;

@@ -36,7 +36,7 @@
 #define SPACE_N_STREAMS 8u
 #define SPACE_MAX_HELD 4096u
 #define SPACE_MAX_LEFT 128u
-#define WITNESS_MAX_CALLS 16u
+#define WITNESS_MAX_CALLS 32u
 #define GROUP_MAX_LOADS 64u  /* loads from the file under way at once */
 #define GROUP_MAX_EARLY 8u   /* of these: read ahead of their stream */
 #define GROUP_DECODE_BUFS 4u /* of these: decompressed before they are wanted */
@@ -313,8 +313,10 @@ struct victim {
 /* What was seen before an event was read: witness.c. */
 struct witness {
 	struct region_set gone; /* something had come there, and is not there any more */
-	struct urange call[WITNESS_MAX_CALLS];
+	struct mem_call
+		call[WITNESS_MAX_CALLS]; /* not all of their events were read, for all we know */
 	uint32_t n_calls;
+	bool is_blind; /* the kernel did not say */
 };
 
 struct space {

@@ -9,73 +9,100 @@
  *
  * So the kernel is asked before: as long as an event is unread its thread waits inside of its call, with
  * the change made. Of what has arrived, a part that is not mapped then was taken by a call that has not
- * returned; if only one thread waits in a call that takes it, and the event that is read next is that
- * call's, nothing came after it. In every other case nothing is said, and the doubt stays (event.c).
+ * told of it yet; if only one such call takes it, and the event that is read next is about what this call
+ * takes, nothing came after it. In every other case nothing is said, and the doubt stays (event.c).
  *
- * A thread that is between its change and the queue, which takes it a microsecond, looks as if it did
- * something else. That is believed: see docs/protocol.md, what is left open.
+ * Who waits is seen, who runs is not. A thread whose first event of two was read runs for a moment: what
+ * was known of its call counts until the second was read, too. A thread between its change and the queue
+ * is not seen: docs/protocol.md, what is left open. One that waits for the lock is, with nothing changed
+ * yet: that makes the answer more careful, and no more than that.
  */
+#include <errno.h>
+
 #include "base/cleanup.h"
 #include "space/space-impl.h"
 
 #define MAX_ASKED 64u /* ranges that are asked about before one read */
-#define MAX_MAPS 64u
 
-/* What of @range is not mapped goes to @w->gone. Return: 0; -errno. */
-static int add_gone(struct space *sp, struct urange range)
+struct question {
+	struct urange ranges[MAX_ASKED];
+	uint32_t n;
+};
+
+static void ask_about(struct question *q, const struct region_set *set, struct urange in)
 {
-	struct urange maps[MAX_MAPS];
-	uint32_t n, k;
-	int r = sp->mem->ops->find_maps(sp->mem, range.start, range.end, maps, MAX_MAPS, &n);
+	uint32_t i;
 
-	for (k = 0; !r && k < n; k++) {
-		if (range.start < maps[k].start)
-			r = region_add(&sp->witness.gone,
-				       (struct urange){ range.start, maps[k].start });
-		range.start = maps[k].end;
-	}
-	if (!r && n < MAX_MAPS && range.start < range.end)
-		r = region_add(&sp->witness.gone, range);
+	for (i = region_lookup(set, in.start);
+	     i < set->n && set->ranges[i].start < in.end && q->n < MAX_ASKED; i++)
+		q->ranges[q->n++] = urange_and(set->ranges[i], in);
+}
+
+/* Return: 0; -errno. Post: w->gone */
+static int look_for_gone(struct space *sp, const struct question *q)
+{
+	struct urange gone[MAX_ASKED];
+	uint32_t n, k;
+	int r = sp->mem->ops->find_gone(sp->mem, q->ranges, q->n, gone, MAX_ASKED, &n);
+
+	for (k = 0; !r && k < n; k++)
+		r = region_add(&sp->witness.gone, gone[k]);
 	return r;
 }
 
-/* Parts of @set in @in, at most *@n_left of them. */
-static int ask_about(struct space *sp, const struct region_set *set, struct urange in,
-		     uint32_t *n_left)
+static bool has_thread(const struct mem_call *calls, uint32_t n, uint32_t tid)
 {
-	uint32_t i;
-	int r = 0;
+	while (n--)
+		if (calls[n].tid == tid)
+			return true;
+	return false;
+}
 
-	for (i = region_lookup(set, in.start);
-	     !r && i < set->n && set->ranges[i].start < in.end && *n_left; i++, --*n_left)
-		r = add_gone(sp, urange_and(set->ranges[i], in));
-	return r;
+/* Who takes something of w->gone. What was known of a thread that is not seen now stays. */
+static int look_for_calls(struct space *sp)
+{
+	struct witness *w = &sp->witness;
+	const struct urange in = { w->gone.ranges[0].start, w->gone.ranges[w->gone.n - 1].end };
+	struct mem_call seen[WITNESS_MAX_CALLS];
+	uint32_t n, n_seen, k;
+	int r = sp->mem->ops->find_calls(sp->mem, in, seen, WITNESS_MAX_CALLS, &n_seen);
+
+	if (r)
+		return r;
+	for (k = 0, n = 0; k < w->n_calls; k++)
+		if (!has_thread(seen, n_seen, w->call[k].tid))
+			w->call[n++] = w->call[k];
+	if (n + n_seen > WITNESS_MAX_CALLS)
+		return -ENOSPC;
+	for (k = 0; k < n_seen; k++)
+		w->call[n++] = seen[k];
+	w->n_calls = n;
+	return 0;
 }
 
 void witness_look(struct space *sp)
 {
-	struct witness *w = &sp->witness;
 	const struct urange all = { 0, PAGE_MAP_END };
-	uint32_t n_left = MAX_ASKED;
+	struct witness *w = &sp->witness;
+	struct question q;
 	uint32_t i;
 	int r;
 
+	q.n = 0;
 	w->gone.n = 0;
-	w->n_calls = 0;
-	r = ask_about(sp, &sp->arrived, all, &n_left);
-	for (i = 0; !r && i < sp->n_left; i++)
-		r = ask_about(sp, &sp->regions, sp->left[i], &n_left);
+	ask_about(&q, &sp->arrived, all);
+	for (i = 0; i < sp->n_left; i++)
+		ask_about(&q, &sp->regions, sp->left[i]);
+	r = q.n ? look_for_gone(sp, &q) : 0;
 	if (!r && w->gone.n)
-		r = sp->mem->ops->find_calls(sp->mem, w->gone.ranges[0].start,
-					     w->gone.ranges[w->gone.n - 1].end, w->call,
-					     WITNESS_MAX_CALLS, &w->n_calls);
-	if (r)
-		w->n_calls = 0; /* nothing is known */
+		r = look_for_calls(sp);
+	w->is_blind |= r != 0;
 }
 
-void witness_dismiss(struct space *sp)
+void witness_forget(struct space *sp)
 {
 	sp->witness.n_calls = 0;
+	sp->witness.is_blind = false;
 }
 
 /* All of @set in @in was seen to be gone. */
@@ -94,23 +121,35 @@ static bool is_gone(const struct witness *w, const struct region_set *set, struc
 	return true;
 }
 
-bool witness_is_newest(const struct space *sp, struct urange source)
+/* The one call that takes something of @source, and takes all of it; WITNESS_MAX_CALLS: there is none. */
+static uint32_t only_call(const struct witness *w, struct urange source)
 {
-	const struct witness *w = &sp->witness;
-	uint32_t i, n = 0;
+	uint32_t i, only = WITNESS_MAX_CALLS;
 
 	for (i = 0; i < w->n_calls; i++) {
-		if (!urange_overlap(w->call[i], source))
+		if (!urange_overlap(w->call[i].range, source))
 			continue;
-		if (source.start < w->call[i].start || source.end > w->call[i].end)
-			return false;
-		n++;
+		if (only != WITNESS_MAX_CALLS || source.start < w->call[i].range.start ||
+		    source.end > w->call[i].range.end)
+			return WITNESS_MAX_CALLS;
+		only = i;
 	}
-	if (n != 1 || !is_gone(w, &sp->arrived, source))
-		return false;
-	for (i = 0; i < sp->n_left; i++)
-		if (urange_overlap(sp->left[i], source) &&
-		    !is_gone(w, &sp->regions, urange_and(sp->left[i], source)))
-			return false;
-	return true;
+	return only;
+}
+
+bool witness_is_newest(struct space *sp, struct urange source)
+{
+	struct witness *w = &sp->witness;
+	const uint32_t call = only_call(w, source);
+	bool newest = call != WITNESS_MAX_CALLS && !w->is_blind && is_gone(w, &sp->arrived, source);
+	uint32_t i;
+
+	for (i = 0; newest && i < sp->n_left; i++)
+		if (urange_overlap(sp->left[i], source))
+			newest = is_gone(w, &sp->regions, urange_and(sp->left[i], source));
+	/* it has told of this; not of all, if that is but a tail which mremap() cuts off first */
+	if (call != WITNESS_MAX_CALLS && source.start == w->call[call].range.start)
+		w->call[call] = w->call[--w->n_calls];
+	w->gone.n = 0; /* seen before this event, and no other */
+	return newest;
 }

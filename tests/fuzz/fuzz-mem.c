@@ -170,8 +170,20 @@ static int op_read_maps(struct mem *m, uint32_t flags, struct mem_map **ret_maps
 	return 0;
 }
 
-static int op_find_none(struct mem *m, uint64_t start, uint64_t end, struct urange *ranges,
-			uint32_t n, uint32_t *ret_n)
+static bool op_is_readable(struct mem *m)
+{
+	return true;
+}
+
+static int op_find_gone(struct mem *m, const struct urange *ranges, uint32_t n, struct urange *gone,
+			uint32_t n_max, uint32_t *ret_n)
+{
+	*ret_n = 0;
+	return 0;
+}
+
+static int op_find_calls(struct mem *m, struct urange in, struct mem_call *calls, uint32_t n_max,
+			 uint32_t *ret_n)
 {
 	*ret_n = 0;
 	return 0;
@@ -248,8 +260,9 @@ static const struct mem_ops client_ops = {
 	.is_registered = op_nothing,
 	.scan = op_scan,
 	.read_maps = op_read_maps,
-	.find_maps = op_find_none,
-	.find_calls = op_find_none,
+	.is_readable = op_is_readable,
+	.find_gone = op_find_gone,
+	.find_calls = op_find_calls,
 	.read_mem = op_read_mem,
 	.protected_ranges = op_protected_ranges,
 	.n_threads = op_n_threads,

@@ -338,8 +338,16 @@ static int op_read_maps(struct mem *base, uint32_t flags, struct mem_map **ret_m
 	return 0;
 }
 
-static int op_find_maps(struct mem *base, uint64_t start, uint64_t end, struct urange *maps,
-			uint32_t n, uint32_t *ret_n)
+static bool op_is_readable(struct mem *base)
+{
+	struct fake_mem *m = fake_mem_of(base);
+
+	enter(m);
+	return m->uffd->n_faults || m->uffd->n_events;
+}
+
+static int op_find_gone(struct mem *base, const struct urange *ranges, uint32_t n,
+			struct urange *gone, uint32_t n_max, uint32_t *ret_n)
 {
 	struct fake_mem *m = fake_mem_of(base);
 	uint32_t k;
@@ -350,12 +358,22 @@ static int op_find_maps(struct mem *base, uint64_t start, uint64_t end, struct u
 		return -ESRCH;
 	if (fails(m))
 		return -ENOMEM;
-	for (k = 0; k < m->uffd->mm->n_vmas && *ret_n < n; k++) {
-		const struct fk_vma *vma = &m->uffd->mm->vma[k];
-		const struct urange at = { fk_addr(vma->at.start), fk_addr(vma->at.end) };
+	for (k = 0; k < n; k++) {
+		uint32_t page = fk_page_nr(ranges[k].start);
 
-		if (urange_overlap(at, (struct urange){ start, end }))
-			maps[(*ret_n)++] = at;
+		for (; page < fk_page_nr(ranges[k].end); page++) {
+			struct urange *last = *ret_n ? &gone[*ret_n - 1] : NULL;
+
+			if (fk_vma_at(m->uffd->mm, page))
+				continue;
+			if (last && last->end == fk_addr(page)) {
+				last->end = fk_addr(page + 1);
+				continue;
+			}
+			if (*ret_n == n_max)
+				return -ENOSPC;
+			gone[(*ret_n)++] = (struct urange){ fk_addr(page), fk_addr(page + 1) };
+		}
 	}
 	return 0;
 }
@@ -372,33 +390,33 @@ static bool call_grows(struct urange *call, struct urange by)
 	return true;
 }
 
-/* Post: @calls has what @t has taken from [in], of *ret_n more than before. */
-static int task_calls(const struct fk_task *t, struct urange in, struct urange *calls, uint32_t n,
-		      uint32_t *ret_n)
+/* Post: @calls has what @t has taken from @in, of *ret_n more than before. */
+static int task_calls(const struct fk_task *t, struct urange in, struct mem_call *calls,
+		      uint32_t n_max, uint32_t *ret_n)
 {
 	uint32_t i, first = *ret_n;
 
-	for (i = t->at_event + (t->state == TASK_EVENT_READ); i < t->n_events; i++) {
+	for (i = 0; i < t->n_events; i++) {
 		const struct mem_event *ev = &t->event[i];
 		const bool is_remap = ev->type == MEM_EVENT_REMAP;
 		const struct urange at = { ev->addr, is_remap ? ev->addr + ev->len : ev->to };
 
 		if ((!is_remap && ev->type != MEM_EVENT_UNMAP) || !urange_overlap(at, in) ||
-		    (*ret_n > first && call_grows(&calls[*ret_n - 1], at)))
+		    (*ret_n > first && call_grows(&calls[*ret_n - 1].range, at)))
 			continue;
-		if (*ret_n == n)
+		if (*ret_n == n_max)
 			return -ENOSPC;
-		calls[(*ret_n)++] = at;
+		calls[(*ret_n)++] = (struct mem_call){ at, t->tid };
 	}
 	return 0;
 }
 
 /*
- * What a task has still to tell of, its call has done. A task between its change and the queue, or between
- * two of its events, is seen as one that waits: the real one is there for a microsecond.
+ * Who waits is seen. A task whose event was read runs: it is not. A task between its change and the queue
+ * is, and that is not so in the real kernel: a known gap (docs/protocol.md).
  */
-static int op_find_calls(struct mem *base, uint64_t start, uint64_t end, struct urange *calls,
-			 uint32_t n, uint32_t *ret_n)
+static int op_find_calls(struct mem *base, struct urange in, struct mem_call *calls, uint32_t n_max,
+			 uint32_t *ret_n)
 {
 	struct fake_mem *m = fake_mem_of(base);
 	uint32_t k;
@@ -409,9 +427,8 @@ static int op_find_calls(struct mem *base, uint64_t start, uint64_t end, struct 
 	if (fails(m))
 		return -ENOSPC;
 	for (k = 0; !r && k < m->fk->n_tasks; k++)
-		if (m->fk->tasks[k]->mm == m->uffd->mm)
-			r = task_calls(m->fk->tasks[k], (struct urange){ start, end }, calls, n,
-				       ret_n);
+		if (m->fk->tasks[k]->mm == m->uffd->mm && m->fk->tasks[k]->state != TASK_EVENT_READ)
+			r = task_calls(m->fk->tasks[k], in, calls, n_max, ret_n);
 	return r;
 }
 
@@ -501,7 +518,8 @@ static const struct mem_ops fake_ops = {
 	.is_registered = op_is_registered,
 	.scan = op_scan,
 	.read_maps = op_read_maps,
-	.find_maps = op_find_maps,
+	.is_readable = op_is_readable,
+	.find_gone = op_find_gone,
 	.find_calls = op_find_calls,
 	.read_mem = op_read_mem,
 	.protected_ranges = op_protected_ranges,

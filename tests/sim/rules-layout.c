@@ -479,6 +479,91 @@ static void r2_two_remaps_overtake_unmap_of_grown(void)
 	rig_free(r);
 }
 
+/* As before, by an mremap() that unmaps its target first: of its thread one event was read, one not. */
+static void r2_half_told_mremap_takes_it_on(void)
+{
+	const struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
+					false };
+	const struct fk_mremap into = { rig_range(16, 4), rig_range(RIG_PAGES + 4, 4), false };
+	const struct fk_mremap on = { rig_range(RIG_PAGES + 4, 4),
+				      { RIG_SPARE, RIG_SPARE + 4 },
+				      false };
+	struct rig *r = rig_new();
+	uint32_t k;
+
+	program_mmap(r->t[0], (struct frange){ RIG_SPARE, RIG_SPARE + 4 });
+	owner_manage(&r->s.owner, r->sp); /* registered: what replaces it is told of */
+	rig_evict(r, RIG_PAGES);
+	program_mremap(r->t[1], &grow);
+	ASSERT(rig_run(r->t[1]));
+	r->s.world.fk.late_events = true;
+	program_munmap(r->t[1], rig_range(RIG_PAGES - 4, 12)); /* made, not queued */
+	program_mremap(r->t[2], &into);
+	while (!rig_run(r->t[2]))
+		owner_service(&r->s.owner, r->sp);
+	program_mremap(r->t[2], &on);
+	ASSERT(!rig_run(r->t[2])); /* its UNMAP of the target is queued */
+	ASSERT(!rig_run(r->t[1])); /* the late UNMAP, behind it */
+	serve_both(r);
+	for (k = 0; k < 4; k++)
+		rig_touch(r, r->t[0], RIG_SPARE + k, false);
+	rig_free(r);
+}
+
+/*
+ * What the second thread does in the owner's n-th memory operation after the last event of its call was
+ * read.
+ */
+static struct {
+	struct rig *r;
+	const struct fk_mremap *m;
+	uint32_t n;
+} during;
+
+static void during_op(void *user)
+{
+	struct thread *t = during.r->t[1];
+
+	(void)user;
+	if (!during.n || t->task.state != TASK_EVENT_READ ||
+	    t->task.at_event + 1 != t->task.n_events || --during.n)
+		return;
+	ASSERT(rig_run(t)); /* its mremap() returns */
+	program_mremap(t, during.m);
+}
+
+/* The event comes while the kernel is being asked, at every point there is: it is not taken for seen. */
+static void r2_shrink_while_it_is_asked(void)
+{
+	const struct fk_mremap away = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	const struct fk_mremap home = { { RIG_SPARE, RIG_SPARE + 8 }, rig_range(16, 8), false };
+	const struct fk_mremap shrink = { rig_range(0, RIG_PAGES), rig_range(0, 12), false };
+	const struct fk_mremap grow = { rig_range(0, 12), rig_range(0, RIG_PAGES), false };
+	uint32_t n, k;
+
+	during.n = 0;
+	for (n = 1; !during.n; n++) {
+		struct rig *r = rig_new();
+
+		rig_evict(r, 32);
+		mremap_told(r, &away);
+		program_mremap(r->t[1], &home);
+		during.r = r;
+		during.m = &shrink;
+		during.n = n;
+		r->s.world.fk.preempt = during_op;
+		while (!rig_run(r->t[1]))
+			owner_service(&r->s.owner, r->sp);
+		r->s.world.fk.preempt = NULL;
+		if (!during.n)
+			mremap_told(r, &grow);
+		for (k = 0; k < RIG_PAGES; k++)
+			rig_touch(r, r->t[0], RIG_FIRST + k, false);
+		rig_free(r);
+	}
+	ASSERT(n > 2);
+}
+
 const struct rule rules_layout[] = {
 	{ "r1_unmap_under_command", r1_unmap_under_command },
 	{ "r1_revoke", r1_revoke },
@@ -500,5 +585,7 @@ const struct rule rules_layout[] = {
 	{ "r2_move_on_what_came_home", r2_move_on_what_came_home },
 	{ "r2_remap_overtakes_unmap_of_grown", r2_remap_overtakes_unmap_of_grown },
 	{ "r2_two_remaps_overtake_unmap_of_grown", r2_two_remaps_overtake_unmap_of_grown },
+	{ "r2_half_told_mremap_takes_it_on", r2_half_told_mremap_takes_it_on },
+	{ "r2_shrink_while_it_is_asked", r2_shrink_while_it_is_asked },
 	{ NULL, NULL },
 };

@@ -390,6 +390,31 @@ static void r8_fork_of_young_overtakes_remap(void)
 	rig_free(r);
 }
 
+/* A fork overtakes an mremap() of what had grown, and was never touched, to where something is out. */
+static void r8_fork_overtakes_remap_of_grown(void)
+{
+	const struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
+					false };
+	const struct fk_mremap on = { rig_range(RIG_PAGES, 8), rig_range(0, 8), false };
+	struct rig *r = rig_new();
+	struct proc *child;
+	uint32_t k;
+
+	rig_evict(r, 32);
+	program_mremap(r->t[1], &grow);
+	ASSERT(rig_run(r->t[1]));
+	r->s.world.fk.late_events = true;
+	program_mremap(r->t[1], &on); /* made, nothing of it queued */
+	child = rig_fork(r, r->t[0]);
+	while (!rig_run(r->t[1]))
+		owner_service(&r->s.owner, r->sp);
+	r->sp = child->space;
+	for (k = 0; k < 8; k++)
+		rig_touch(r, &child->thread[0], RIG_FIRST + k, false);
+	r->sp = r->p->space;
+	rig_free(r);
+}
+
 /* The parent moves something away and back by another amount: its child has neither move made. */
 static void r8_two_moves_after_fork(void)
 {
@@ -535,6 +560,7 @@ const struct rule rules_page[] = {
 	{ "r8_fork_overtakes_remap", r8_fork_overtakes_remap },
 	{ "r8_fork_of_fork_overtakes_remap", r8_fork_of_fork_overtakes_remap },
 	{ "r8_fork_of_young_overtakes_remap", r8_fork_of_young_overtakes_remap },
+	{ "r8_fork_overtakes_remap_of_grown", r8_fork_overtakes_remap_of_grown },
 	{ "r8_two_moves_after_fork", r8_two_moves_after_fork },
 	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },

@@ -105,39 +105,45 @@ static void expect_event(struct fixture *f, enum mem_event_type type, uint8_t *a
 	assert_int_equal(type == MEM_EVENT_REMAP ? ev.len : ev.to - ev.addr, len);
 }
 
+static int find_calls(struct fixture *f, uint8_t *at, size_t len, struct mem_call *calls,
+		      uint32_t n_max, uint32_t *ret_n)
+{
+	return f->mem->ops->find_calls(
+		f->mem, (struct urange){ (uintptr_t)at, (uintptr_t)at + len }, calls, n_max, ret_n);
+}
+
 /*
- * Threads wait in just @n calls that take something from [at, at + len), the first of them that range. A
- * thread that has queued its event may be on its way to sleep still.
+ * Threads wait in @n_want calls that take something from [at, at + len); in one, then all of it. A thread
+ * that has queued its event may be on its way to sleep still.
  */
 static void expect_calls(struct fixture *f, uint8_t *at, size_t len, uint32_t n_want)
 {
-	struct urange calls[4];
+	struct mem_call calls[4];
 	uint32_t n = 77, tries;
 
 	for (tries = 0; tries < 1000; tries++) {
-		assert_int_equal(f->mem->ops->find_calls(f->mem, (uintptr_t)at, (uintptr_t)at + len,
-							 calls, 4, &n),
-				 0);
+		assert_int_equal(find_calls(f, at, len, calls, 4, &n), 0);
 		if (n == n_want)
 			break;
 		usleep(1000);
 	}
 	assert_int_equal(n, n_want);
 	if (n == 1) {
-		assert_int_equal(calls[0].start, (uintptr_t)at);
-		assert_int_equal(calls[0].end, (uintptr_t)at + len);
+		assert_int_equal(calls[0].range.start, (uintptr_t)at);
+		assert_int_equal(calls[0].range.end, (uintptr_t)at + len);
+		assert_int_not_equal(calls[0].tid, gettid());
 	}
 }
 
 static bool is_mapped(struct fixture *f, uint8_t *at)
 {
-	struct urange map;
+	const struct urange range = { (uintptr_t)at, (uintptr_t)at + PAGE_BYTES };
+	struct urange gone;
 	uint32_t n;
 
-	assert_int_equal(f->mem->ops->find_maps(f->mem, (uintptr_t)at, (uintptr_t)at + PAGE_BYTES,
-						&map, 1, &n),
-			 0);
-	return n == 1;
+	assert_int_equal(f->mem->ops->find_gone(f->mem, &range, 1, &gone, 1, &n), 0);
+	assert_true(n == 0 || (gone.start == range.start && gone.end == range.end));
+	return n == 0;
 }
 
 static void test_munmap(void **state)
@@ -150,6 +156,7 @@ static void test_munmap(void **state)
 	expect_calls(f, f->at, N_PAGES * PAGE_BYTES, 0);
 	call_begin(&c);
 	wait_unread(f);
+	assert_true(f->mem->ops->is_readable(f->mem));
 	assert_false(is_mapped(f, f->at + len - PAGE_BYTES));
 	assert_true(is_mapped(f, f->at + len));
 	expect_calls(f, f->at, len, 1);
@@ -157,6 +164,39 @@ static void test_munmap(void **state)
 	expect_event(f, MEM_EVENT_UNMAP, f->at, len);
 	call_end(&c);
 	expect_calls(f, f->at, len, 0);
+}
+
+/* Of two ranges, with holes before, between and behind what is mapped of them. */
+static void test_gone(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t at = (uintptr_t)f->at;
+	const struct urange ranges[] = { { at + 4 * PAGE_BYTES, at + 12 * PAGE_BYTES },
+					 { at + 12 * PAGE_BYTES, at + 20 * PAGE_BYTES } };
+	const struct urange holes[] = { { at + 4 * PAGE_BYTES, at + 6 * PAGE_BYTES },
+					{ at + 8 * PAGE_BYTES, at + 9 * PAGE_BYTES },
+					{ at + 11 * PAGE_BYTES, at + 14 * PAGE_BYTES } };
+	const struct urange want[] = { holes[0],
+				       holes[1],
+				       { at + 11 * PAGE_BYTES, at + 12 * PAGE_BYTES },
+				       { at + 12 * PAGE_BYTES, at + 14 * PAGE_BYTES } };
+	struct urange gone[4];
+	uint32_t n, k;
+
+	for (k = 0; k < 3; k++) {
+		struct call c = { .what = CALL_MUNMAP,
+				  .at = f->at + (holes[k].start - at),
+				  .len = holes[k].end - holes[k].start };
+
+		assert_false(f->mem->ops->is_readable(f->mem));
+		call_begin(&c);
+		expect_event(f, MEM_EVENT_UNMAP, c.at, c.len);
+		call_end(&c);
+	}
+	assert_int_equal(f->mem->ops->find_gone(f->mem, ranges, 2, gone, 4, &n), 0);
+	assert_int_equal(n, 4);
+	assert_memory_equal(gone, want, sizeof(want));
+	assert_int_equal(f->mem->ops->find_gone(f->mem, ranges, 2, gone, 3, &n), -ENOSPC);
 }
 
 /* Its target is unmapped first, then it is told what was moved, then that it is not there any more. */
@@ -187,7 +227,7 @@ static void test_many(void **state)
 	uint8_t *at = f->at + 24 * PAGE_BYTES;
 	struct call over = { .what = CALL_MMAP, .at = at, .len = 2 * PAGE_BYTES };
 	struct call away = { .what = CALL_MUNMAP, .at = at + 2 * PAGE_BYTES, .len = PAGE_BYTES };
-	struct urange call;
+	struct mem_call call;
 	uint32_t n;
 
 	call_begin(&over);
@@ -195,9 +235,7 @@ static void test_many(void **state)
 	expect_calls(f, at, 2 * PAGE_BYTES, 1);
 	call_begin(&away);
 	expect_calls(f, at, 3 * PAGE_BYTES, 2);
-	assert_int_equal(f->mem->ops->find_calls(f->mem, (uintptr_t)at,
-						 (uintptr_t)at + 3 * PAGE_BYTES, &call, 1, &n),
-			 -ENOSPC);
+	assert_int_equal(find_calls(f, at, 3 * PAGE_BYTES, &call, 1, &n), -ENOSPC);
 	expect_event(f, MEM_EVENT_UNMAP, at, 2 * PAGE_BYTES);
 	expect_event(f, MEM_EVENT_UNMAP, at + 2 * PAGE_BYTES, PAGE_BYTES);
 	call_end(&over);
@@ -210,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_munmap, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mremap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
