@@ -122,7 +122,7 @@ static struct client *find_waiting(struct worker *w, struct conn *conn)
 		if (c->agent || sp->gate != GATE_OPEN || (old_pid && old_pid != conn->pid))
 			continue;
 		/* an unread event could make regions look as if they were there still */
-		if (!client_result(w, c, space_service(sp)))
+		if (!client_result(w, c, space_service_all(sp)))
 			continue;
 		/* The proof registers the stage by this main, whosever it is, and takes that back:
 		 * never where pages of somebody else may be out. */

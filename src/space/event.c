@@ -132,11 +132,12 @@ static void remap_pages(struct space *sp, struct urange from, uint64_t to,
 	}
 }
 
-static bool in_regions(const struct space *sp, struct urange range)
+/* Something of @range is in @set. */
+static bool is_in(const struct region_set *set, struct urange range)
 {
-	uint32_t i = region_lookup(&sp->regions, range.start);
+	uint32_t i = region_lookup(set, range.start);
 
-	return i < sp->regions.n && sp->regions.ranges[i].start < range.end;
+	return i < set->n && set->ranges[i].start < range.end;
 }
 
 /*
@@ -176,7 +177,7 @@ static bool left_taken(struct space *sp, const struct mem_event *ev)
 {
 	const struct urange range = { ev->addr, ev->to };
 
-	return in_regions(sp, range) && left_take(sp, range) && !ev->newest;
+	return is_in(&sp->regions, range) && left_take(sp, range) && !ev->newest;
 }
 
 /* Room for one more of @size bytes each in @array, which has @n. Return: 0; -ENOMEM. */
@@ -306,7 +307,8 @@ static int apply_now(struct space *sp, const struct mem_event *told)
 		return fork_apply(sp, ev->child);
 	case MEM_EVENT_REMAP:
 		sp->unknown_ns = space_now_ns(sp);
-		here.known = in_regions(sp, (struct urange){ ev->addr, ev->addr + ev->len });
+		here.known = is_in(&sp->regions, (struct urange){ ev->addr, ev->addr + ev->len }) ||
+			     is_in(&sp->news, (struct urange){ ev->addr, ev->addr + ev->len });
 		r = fork_note_own(sp, ev->addr, ev->addr + ev->len);
 		if (!r)
 			r = fork_note_own(sp, ev->to, ev->to + ev->len);
@@ -331,7 +333,7 @@ static int apply_now(struct space *sp, const struct mem_event *told)
 static bool target_taken(const struct space *sp, const struct mem_event *ev)
 {
 	return ev->type == MEM_EVENT_REMAP &&
-	       in_regions(sp, (struct urange){ ev->to, ev->to + ev->len });
+	       is_in(&sp->regions, (struct urange){ ev->to, ev->to + ev->len });
 }
 
 static uint64_t source_end(const struct mem_event *ev)
@@ -465,13 +467,10 @@ int event_held(struct space *sp, bool force)
 	return r;
 }
 
-/*
- * A thread whose change comes before @ev's, and is told of after it, is inside of its call now. If there is
- * but one thread, there is none.
- */
-static bool is_in_order(struct space *sp, const struct mem_event *ev)
+/* Has the client one thread only? Else, or if that is not known, another may be inside of a call. */
+bool event_is_alone(struct space *sp)
 {
-	uint32_t n = ev->type == MEM_EVENT_REMAP ? sp->mem->ops->n_threads(sp->mem) : 0;
+	const uint32_t n = sp->mem->ops->n_threads(sp->mem);
 
 	return n && n <= (sp->agent ? 2 : 1);
 }
@@ -482,10 +481,11 @@ int event_apply(struct space *sp, const struct mem_event *told)
 	const struct mem_event *ev = &here;
 	int r = 0;
 
-	here.in_order = is_in_order(sp, told);
+	/* who is told of after the thread whose change came after its own is inside of a call now */
+	here.in_order = told->type == MEM_EVENT_REMAP && event_is_alone(sp);
 	if (told->type == MEM_EVENT_REMAP || told->type == MEM_EVENT_UNMAP)
-		here.newest =
-			witness_is_newest(sp, (struct urange){ told->addr, source_end(told) });
+		here.newest = witness_is_newest(sp, (struct urange){ told->addr, source_end(told) },
+						told->type == MEM_EVENT_UNMAP);
 	ASSERT(sp->gate != GATE_SHUT);
 	if (target_taken(sp, ev) && empties_target(sp, ev))
 		r = held_release_target(sp, ev);
@@ -613,13 +613,15 @@ int event_settle(struct space *sp)
 {
 	int r;
 
-	if (!sp->n_left && !sp->arrived.n && !sp->n_held && !sp->suspects.n && !sp->n_young)
+	if (!sp->n_left && !sp->arrived.n && !sp->news.n && !sp->n_held && !sp->suspects.n &&
+	    !sp->n_young)
 		return 0;
 	r = sp->mem->ops->is_registered(sp->mem, PAGE_BYTES, PAGE_BYTES);
 	if (r == -EAGAIN || r == -ESRCH)
 		return r;
 	sp->n_left = 0; /* nothing is on its way any more */
 	region_set_deinit(&sp->arrived);
+	region_set_deinit(&sp->news);
 	witness_forget(sp);
 	fork_settled(sp);
 	r = suspects_check(sp);

@@ -115,7 +115,9 @@ int fork_apply(struct space *sp, struct mem *child_mem)
 		r = region_add(&child->born_with, sp->born_with.ranges[i]);
 	if (r)
 		return err_trace(r);
-	born_of_set(child, sp);
+	/* of one thread all that came before the fork was told before */
+	if (sp->born_of || !event_is_alone(sp))
+		born_of_set(child, sp);
 	g->host->forked(g->user, sp, child);
 	return 0;
 }

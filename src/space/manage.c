@@ -137,8 +137,11 @@ int space_manage(struct space *sp)
 		if (!wants(sp, &maps[m]))
 			continue;
 		/* EBUSY: the program's own userfaultfd; EINVAL: not a mapping for us. It stays. */
-		if (!sp->mem->ops->register_missing(sp->mem, range.start, range.end - range.start))
-			r = region_add(&done, range);
+		if (sp->mem->ops->register_missing(sp->mem, range.start, range.end - range.start))
+			continue;
+		r = region_add(&done, range);
+		if (!r)
+			r = region_add(&sp->news, range);
 	}
 	if (!r && done.n)
 		r = adopt_mapped(sp, &done);
@@ -201,7 +204,8 @@ int space_check_regions(struct space *sp)
 	uint32_t i;
 	int r;
 
-	if (!sp->unchecked)
+	/* what our parent may still tell of is no longer where our map has it: not gone */
+	if (!sp->unchecked || sp->born_of)
 		return 0;
 	r = region_copy(&regions, &sp->regions);
 	if (!r)

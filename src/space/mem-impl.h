@@ -47,8 +47,8 @@ int mem_map_has_flag(struct mem_linux *m, uint64_t addr, const char *flag);
 /* mem-threads.c */
 int mem_protected_ranges(struct mem *m, struct urange *ranges, uint32_t n, uint32_t *ret_n);
 bool mem_inside_zap(struct mem *m);
-int mem_find_calls(struct mem *m, struct urange in, struct mem_call *calls, uint32_t n_max,
-		   uint32_t *ret_n);
+int mem_find_calls(struct mem *m, struct mem_call *calls, uint32_t n_max, uint32_t *ret_n,
+		   uint32_t *ret_n_running);
 /* Call @fn for each thread id; stops when it returns other than 0. Return: that, or -errno. */
 int mem_each_thread(struct mem_linux *m, int (*fn)(struct mem_linux *m, int tid, void *user),
 		    void *user);

@@ -162,7 +162,7 @@ struct map_query {
 	int fd;		      /* its "maps" */
 	struct mem_map *maps; /* before Linux 6.11: all of them, from the text */
 	uint32_t n_maps;
-	uint32_t at; /* the first that ends after what was asked last; questions ascend */
+	uint32_t at; /* the first that ends after what was asked last */
 };
 
 /* The first mapping that ends after @addr. Return: 0; -ENOENT: there is none; other errno. */
@@ -184,6 +184,8 @@ static int map_query_next(struct map_query *q, uint64_t addr, struct urange *ret
 		if (r)
 			return r;
 	}
+	if (q->at && q->maps[q->at - 1].range.end > addr)
+		q->at = 0;
 	while (q->at < q->n_maps && q->maps[q->at].range.end <= addr)
 		q->at++;
 	if (q->at == q->n_maps)

@@ -55,7 +55,7 @@ struct mem_event {
 	uint64_t len;  /* REMAP */
 	bool in_order; /* REMAP: no other thread's change can be told of after it; set by event_apply() */
 	bool newest; /* REMAP, UNMAP: of all that was told about its source; set by event_apply() */
-	bool known;  /* REMAP: its source was in the regions; set by event_apply() */
+	bool known;  /* REMAP: its source was in the regions, or news; set by event_apply() */
 	struct mem *child; /* FORK: the child's memory, owned by the receiver */
 };
 
@@ -70,7 +70,7 @@ struct mem_map {
 	bool huge_page;	   /* "ht", as above */
 };
 
-/* What a call takes away. A call may take two ranges: mremap() to where something is. */
+/* What a call takes away. mremap() may take three: what is at the target, what it moves, the rest. */
 struct mem_call {
 	struct urange range;
 	uint32_t tid;
@@ -121,12 +121,12 @@ struct mem_ops {
 	int (*find_gone)(struct mem *m, const struct urange *ranges, uint32_t n,
 			 struct urange *gone, uint32_t n_max, uint32_t *ret_n);
 	/*
-	 * What munmap(), mremap() or mmap(), in which threads are waiting now, takes from its place, where
-	 * that overlaps @in: at most @n_max, else -ENOSPC. A thread that runs is not seen, whatever it is
-	 * in; one that waits may not have changed anything yet.
+	 * What munmap(), mremap() and mmap(), in which threads are waiting now, take from its place: at
+	 * most @n_max, else -ENOSPC. Of *ret_n_running threads it is not known what they are in; one that
+	 * waits may not have changed anything yet.
 	 */
-	int (*find_calls)(struct mem *m, struct urange in, struct mem_call *calls, uint32_t n_max,
-			  uint32_t *ret_n);
+	int (*find_calls)(struct mem *m, struct mem_call *calls, uint32_t n_max, uint32_t *ret_n,
+			  uint32_t *ret_n_running);
 	/* Bytes read, short at a hole. Never waits for a fault. */
 	ssize_t (*read_mem)(struct mem *m, uint64_t src, void *dst, size_t len);
 	/*

@@ -282,30 +282,43 @@ bool mem_inside_zap(struct mem *base)
 }
 
 struct call_search {
-	struct urange in;
 	struct mem_call *calls;
 	uint32_t n, n_max;
+	uint32_t n_running;
 };
 
 static int call_takes(struct call_search *search, int tid, uint64_t start, uint64_t len)
 {
-	const struct urange range = { start, (start + len + USWAP_PAGE_BYTES - 1) &
-						     ~(uint64_t)(USWAP_PAGE_BYTES - 1) };
+	const uint64_t end =
+		(start + len + USWAP_PAGE_BYTES - 1) & ~(uint64_t)(USWAP_PAGE_BYTES - 1);
 
-	if (!urange_overlap(range, search->in))
-		return 0;
 	if (search->n == search->n_max)
 		return -ENOSPC;
-	search->calls[search->n++] = (struct mem_call){ range, (uint32_t)tid };
+	search->calls[search->n++] = (struct mem_call){ { start, end }, (uint32_t)tid };
 	return 0;
+}
+
+/* mremap() tells of the parts one by one: what was at the target, what moves, the tail that it cuts off. */
+static int mremap_takes(struct call_search *search, int tid, const uint64_t arg[5])
+{
+	const uint64_t at = arg[0], len = arg[1], new_len = arg[2], flags = arg[3], to = arg[4];
+	int r = 0;
+
+	if (flags & MREMAP_FIXED)
+		r = call_takes(search, tid, to, new_len);
+	if (!r && new_len < len)
+		r = call_takes(search, tid, at + new_len, len - new_len);
+	if (!r && (new_len >= len || flags & MREMAP_FIXED))
+		r = call_takes(search, tid, at, new_len < len ? new_len : len);
+	return r;
 }
 
 static int thread_call(struct mem_linux *m, int tid, void *user)
 {
+	struct call_search *search = user;
 	char path[64], buf[256];
 	uint64_t arg[5];
 	ssize_t n;
-	int r = 0;
 	int nr;
 
 	snprintf(path, sizeof(path), "task/%d/syscall", tid);
@@ -313,22 +326,25 @@ static int thread_call(struct mem_linux *m, int tid, void *user)
 	if (n < 0)
 		return n == -ESRCH ? 0 : (int)n;
 	if (sscanf(buf, "%d %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64, &nr, &arg[0],
-		   &arg[1], &arg[2], &arg[3], &arg[4]) != 6)
-		return 0; /* it runs */
-	if (nr == NR_MUNMAP || nr == NR_MREMAP || (nr == NR_MMAP && arg[3] & MAP_FIXED))
-		r = call_takes(user, tid, arg[0], arg[1]);
-	if (!r && nr == NR_MREMAP && arg[3] & MREMAP_FIXED)
-		r = call_takes(user, tid, arg[4], arg[2]);
-	return r;
+		   &arg[1], &arg[2], &arg[3], &arg[4]) != 6) {
+		search->n_running++;
+		return 0;
+	}
+	if (nr == NR_MREMAP)
+		return mremap_takes(search, tid, arg);
+	if (nr == NR_MUNMAP || (nr == NR_MMAP && arg[3] & MAP_FIXED))
+		return call_takes(search, tid, arg[0], arg[1]);
+	return 0;
 }
 
-int mem_find_calls(struct mem *m, struct urange in, struct mem_call *calls, uint32_t n_max,
-		   uint32_t *ret_n)
+int mem_find_calls(struct mem *m, struct mem_call *calls, uint32_t n_max, uint32_t *ret_n,
+		   uint32_t *ret_n_running)
 {
-	struct call_search search = { .in = in, .calls = calls, .n_max = n_max };
+	struct call_search search = { .calls = calls, .n_max = n_max };
 	int r = mem_each_thread(mem_linux_of(m), thread_call, &search);
 
 	*ret_n = search.n;
+	*ret_n_running = search.n_running;
 	return r;
 }
 

@@ -34,6 +34,7 @@ static inline bool space_is_unsettled(const struct space *sp)
 
 /* event.c */
 int event_apply(struct space *sp, const struct mem_event *ev);
+bool event_is_alone(struct space *sp); /* events come in the order of what they tell of */
 int event_remap(struct space *sp, const struct mem_event *ev);
 /* Perhaps @ev, a REMAP, is about @sp as well: the kernel is asked as soon as it answers. */
 int event_doubt(struct space *sp, const struct mem_event *ev);
@@ -53,7 +54,7 @@ void witness_look(struct space *sp);
  * Of the event that was read next, before it is applied: what had arrived in @source, the range that it
  * takes something from, was gone when witness_look() looked, and by no other call than its own.
  */
-bool witness_is_newest(struct space *sp, struct urange source);
+bool witness_is_newest(struct space *sp, struct urange source, bool is_unmap);
 void witness_forget(struct space *sp); /* no call is under way */
 
 /* fault.c: Return: 0; SPACE_E_DEAD */

@@ -157,6 +157,7 @@ struct space *space_free(struct space *sp)
 	region_set_deinit(&sp->own_moves);
 	region_set_deinit(&sp->born_with);
 	region_set_deinit(&sp->arrived);
+	region_set_deinit(&sp->news);
 	region_set_deinit(&sp->witness.gone);
 	free(sp->held);
 	free(sp->doubts);
@@ -233,7 +234,8 @@ static int read_some(struct space *sp, struct mem_event *events, uint32_t *ret_n
 	if (sp->moves) {
 		if (!sp->mem->ops->is_readable(sp->mem))
 			return 0;
-		witness_look(sp);
+		if (event_settle(sp) == -EAGAIN) /* else nothing is in question */
+			witness_look(sp);
 	}
 	r = sp->mem->ops->read_events(sp->mem, events, n_max, ret_n);
 	*ret_more = *ret_n == n_max;
@@ -289,6 +291,15 @@ int space_service(struct space *sp)
 		r = SPACE_E_DEAD;
 	for (k = 0; !r && k < n; k++)
 		r = fault_serve(sp, &faults[k]);
+	return r;
+}
+
+int space_service_all(struct space *sp)
+{
+	int r = space_service(sp);
+
+	while (!r && !sp->dead && sp->gate != GATE_SHUT && sp->mem->ops->is_readable(sp->mem))
+		r = space_service(sp);
 	return r;
 }
 

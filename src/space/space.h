@@ -352,6 +352,7 @@ struct space {
 	struct region_set own_moves; /* while .born_of: what its own events took away or brought */
 	struct region_set born_with; /* the same of those it was born of, before that */
 	struct region_set arrived;   /* targets of REMAPs, until nothing is on its way any more */
+	struct region_set news;	     /* registered by us since nothing was on its way */
 	struct region_set suspects;  /* unmapped by an event that may be older than what is there */
 	struct witness witness;
 	bool moves;	      /* one of several threads has used mremap(): look before each read */
@@ -409,8 +410,12 @@ enum {
 	SPACE_E_DEAD = 1, /* the address space is gone: call space_free() */
 };
 
-/* Read main until it is empty, apply layout events, serve faults. Return: 0; SPACE_E_DEAD. */
+/*
+ * Read main until it is empty, or long enough; apply layout events, serve faults. Return: 0;
+ * SPACE_E_DEAD.
+ */
 int space_service(struct space *sp);
+int space_service_all(struct space *sp); /* until it was empty. Return: as above */
 /* A message of the agent. Return: 0; SPACE_E_DEAD; -EPROTO: end this agent. */
 int space_answer(struct space *sp, const void *msg, size_t len);
 /* Serve again what waited for @id (v == 0: everything that waits for anything but a pin). */

@@ -12,17 +12,21 @@
  * told of it yet; if only one such call takes it, and the event that is read next is about what this call
  * takes, nothing came after it. In every other case nothing is said, and the doubt stays (event.c).
  *
- * Who waits is seen, who runs is not. A thread whose first event of two was read runs for a moment: what
- * was known of its call counts until the second was read, too. A thread between its change and the queue
- * is not seen: docs/protocol.md, what is left open. One that waits for the lock is, with nothing changed
- * yet: that makes the answer more careful, and no more than that.
+ * Who waits is seen, who runs is not. A thread that has told a part of what it does runs for a moment: what
+ * was known of its call counts until all was read. So does, after each read, everybody who waits to be
+ * read: the kernel is asked again after they had the chance to sleep. A thread that has never been seen in
+ * its call, as it is between its change and the queue, is overlooked: docs/protocol.md, what is left open.
+ * One that waits for the lock is seen with nothing changed yet: that makes the answer more careful, and no
+ * more than that.
  */
 #include <errno.h>
+#include <sched.h>
 
 #include "base/cleanup.h"
 #include "space/space-impl.h"
 
 #define MAX_ASKED 64u /* ranges that are asked about before one read */
+#define MAX_LOOKS 4u  /* at the threads, if one of them runs */
 
 struct question {
 	struct urange ranges[MAX_ASKED];
@@ -58,14 +62,13 @@ static bool has_thread(const struct mem_call *calls, uint32_t n, uint32_t tid)
 	return false;
 }
 
-/* Who takes something of w->gone. What was known of a thread that is not seen now stays. */
-static int look_for_calls(struct space *sp)
+/* Who takes what now. What was known of a thread that is not seen stays. */
+static int look_for_calls(struct space *sp, uint32_t *ret_n_running)
 {
 	struct witness *w = &sp->witness;
-	const struct urange in = { w->gone.ranges[0].start, w->gone.ranges[w->gone.n - 1].end };
 	struct mem_call seen[WITNESS_MAX_CALLS];
 	uint32_t n, n_seen, k;
-	int r = sp->mem->ops->find_calls(sp->mem, in, seen, WITNESS_MAX_CALLS, &n_seen);
+	int r = sp->mem->ops->find_calls(sp->mem, seen, WITNESS_MAX_CALLS, &n_seen, ret_n_running);
 
 	if (r)
 		return r;
@@ -84,8 +87,8 @@ void witness_look(struct space *sp)
 {
 	const struct urange all = { 0, PAGE_MAP_END };
 	struct witness *w = &sp->witness;
+	uint32_t i, n_running = 1;
 	struct question q;
-	uint32_t i;
 	int r;
 
 	q.n = 0;
@@ -93,9 +96,15 @@ void witness_look(struct space *sp)
 	ask_about(&q, &sp->arrived, all);
 	for (i = 0; i < sp->n_left; i++)
 		ask_about(&q, &sp->regions, sp->left[i]);
-	r = q.n ? look_for_gone(sp, &q) : 0;
-	if (!r && w->gone.n)
-		r = look_for_calls(sp);
+	if (!q.n)
+		return;
+	r = look_for_gone(sp, &q);
+	/* a read wakes all that wait to be read: who sleeps again is seen the next time */
+	for (i = 0; !r && n_running && i < (w->gone.n ? MAX_LOOKS : 1); i++) {
+		if (i)
+			sched_yield();
+		r = look_for_calls(sp, &n_running);
+	}
 	w->is_blind |= r != 0;
 }
 
@@ -137,7 +146,7 @@ static uint32_t only_call(const struct witness *w, struct urange source)
 	return only;
 }
 
-bool witness_is_newest(struct space *sp, struct urange source)
+bool witness_is_newest(struct space *sp, struct urange source, bool is_unmap)
 {
 	struct witness *w = &sp->witness;
 	const uint32_t call = only_call(w, source);
@@ -147,8 +156,8 @@ bool witness_is_newest(struct space *sp, struct urange source)
 	for (i = 0; newest && i < sp->n_left; i++)
 		if (urange_overlap(sp->left[i], source))
 			newest = is_gone(w, &sp->regions, urange_and(sp->left[i], source));
-	/* it has told of this; not of all, if that is but a tail which mremap() cuts off first */
-	if (call != WITNESS_MAX_CALLS && source.start == w->call[call].range.start)
+	/* with the UNMAP it has told all of this; the REMAP comes before */
+	if (call != WITNESS_MAX_CALLS && is_unmap && source.start == w->call[call].range.start)
 		w->call[call] = w->call[--w->n_calls];
 	w->gone.n = 0; /* seen before this event, and no other */
 	return newest;

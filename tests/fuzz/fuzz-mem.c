@@ -182,10 +182,10 @@ static int op_find_gone(struct mem *m, const struct urange *ranges, uint32_t n, 
 	return 0;
 }
 
-static int op_find_calls(struct mem *m, struct urange in, struct mem_call *calls, uint32_t n_max,
-			 uint32_t *ret_n)
+static int op_find_calls(struct mem *m, struct mem_call *calls, uint32_t n_max, uint32_t *ret_n,
+			 uint32_t *ret_n_running)
 {
-	*ret_n = 0;
+	*ret_n = *ret_n_running = 0;
 	return 0;
 }
 

@@ -378,57 +378,62 @@ static int op_find_gone(struct mem *base, const struct urange *ranges, uint32_t 
 	return 0;
 }
 
-/* The events of one mremap() are about one range that it took. */
-static bool call_grows(struct urange *call, struct urange by)
+static bool has_call(const struct mem_call *calls, uint32_t n, const struct mem_call *call)
 {
-	if (by.start > call->end || by.end < call->start)
-		return false;
-	if (by.start < call->start)
-		call->start = by.start;
-	if (by.end > call->end)
-		call->end = by.end;
-	return true;
+	while (n--)
+		if (calls[n].tid == call->tid && calls[n].range.start == call->range.start &&
+		    calls[n].range.end == call->range.end)
+			return true;
+	return false;
 }
 
-/* Post: @calls has what @t has taken from @in, of *ret_n more than before. */
-static int task_calls(const struct fk_task *t, struct urange in, struct mem_call *calls,
-		      uint32_t n_max, uint32_t *ret_n)
+/* Post: @calls has what @t has taken, of *ret_n more than before. */
+static int task_calls(const struct fk_task *t, struct mem_call *calls, uint32_t n_max,
+		      uint32_t *ret_n)
 {
-	uint32_t i, first = *ret_n;
+	uint32_t i;
 
 	for (i = 0; i < t->n_events; i++) {
 		const struct mem_event *ev = &t->event[i];
 		const bool is_remap = ev->type == MEM_EVENT_REMAP;
-		const struct urange at = { ev->addr, is_remap ? ev->addr + ev->len : ev->to };
+		const struct mem_call call = { { ev->addr, is_remap ? ev->addr + ev->len : ev->to },
+					       t->tid };
 
-		if ((!is_remap && ev->type != MEM_EVENT_UNMAP) || !urange_overlap(at, in) ||
-		    (*ret_n > first && call_grows(&calls[*ret_n - 1].range, at)))
+		if ((!is_remap && ev->type != MEM_EVENT_UNMAP) || has_call(calls, *ret_n, &call))
 			continue;
 		if (*ret_n == n_max)
 			return -ENOSPC;
-		calls[(*ret_n)++] = (struct mem_call){ at, t->tid };
+		calls[(*ret_n)++] = call;
 	}
 	return 0;
 }
 
 /*
- * Who waits is seen. A task whose event was read runs: it is not. A task between its change and the queue
- * is, and that is not so in the real kernel: a known gap (docs/protocol.md).
+ * Who waits is seen. A task whose event was read runs: it is not. A task between its change and the queue,
+ * or woken because another's event was read, is, and that is not always so in the real kernel: known gaps
+ * (docs/protocol.md).
  */
-static int op_find_calls(struct mem *base, struct urange in, struct mem_call *calls, uint32_t n_max,
-			 uint32_t *ret_n)
+static int op_find_calls(struct mem *base, struct mem_call *calls, uint32_t n_max, uint32_t *ret_n,
+			 uint32_t *ret_n_running)
 {
 	struct fake_mem *m = fake_mem_of(base);
 	uint32_t k;
 	int r = 0;
 
-	*ret_n = 0;
+	*ret_n = *ret_n_running = 0;
 	enter(m);
 	if (fails(m))
 		return -ENOSPC;
-	for (k = 0; !r && k < m->fk->n_tasks; k++)
-		if (m->fk->tasks[k]->mm == m->uffd->mm && m->fk->tasks[k]->state != TASK_EVENT_READ)
-			r = task_calls(m->fk->tasks[k], in, calls, n_max, ret_n);
+	for (k = 0; !r && k < m->fk->n_tasks; k++) {
+		const struct fk_task *t = m->fk->tasks[k];
+
+		if (t->mm != m->uffd->mm)
+			continue;
+		if (t->state == TASK_RUNS || t->state == TASK_EVENT_READ)
+			++*ret_n_running;
+		else
+			r = task_calls(t, calls, n_max, ret_n);
+	}
 	return r;
 }
 

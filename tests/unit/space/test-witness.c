@@ -26,7 +26,7 @@ struct call {
 	pthread_t thread;
 	enum { CALL_MUNMAP, CALL_MREMAP, CALL_MMAP } what;
 	uint8_t *at, *to;
-	size_t len;
+	size_t len, new_len; /* CALL_MREMAP */
 };
 
 static void *call_make(void *user)
@@ -36,7 +36,8 @@ static void *call_make(void *user)
 	if (c->what == CALL_MUNMAP)
 		munmap(c->at, c->len);
 	else if (c->what == CALL_MREMAP)
-		(void)!mremap(c->at, c->len, c->len, MREMAP_MAYMOVE | MREMAP_FIXED, c->to);
+		(void)!mremap(c->at, c->len, c->new_len,
+			      c->to ? MREMAP_MAYMOVE | MREMAP_FIXED : MREMAP_MAYMOVE, c->to);
 	else
 		(void)!mmap(c->at, c->len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 			    0);
@@ -105,33 +106,39 @@ static void expect_event(struct fixture *f, enum mem_event_type type, uint8_t *a
 	assert_int_equal(type == MEM_EVENT_REMAP ? ev.len : ev.to - ev.addr, len);
 }
 
-static int find_calls(struct fixture *f, uint8_t *at, size_t len, struct mem_call *calls,
-		      uint32_t n_max, uint32_t *ret_n)
+/* What waiting threads take of [at, at + len). Return: how many ranges; the last one in *ret_call. */
+static uint32_t find_calls(struct fixture *f, uint8_t *at, size_t len, struct mem_call *ret_call)
 {
-	return f->mem->ops->find_calls(
-		f->mem, (struct urange){ (uintptr_t)at, (uintptr_t)at + len }, calls, n_max, ret_n);
+	struct mem_call calls[8];
+	uint32_t n, n_running, k, n_here = 0;
+
+	assert_int_equal(f->mem->ops->find_calls(f->mem, calls, 8, &n, &n_running), 0);
+	for (k = 0; k < n; k++) {
+		if (calls[k].range.start >= (uintptr_t)at + len ||
+		    calls[k].range.end <= (uintptr_t)at)
+			continue;
+		*ret_call = calls[k];
+		n_here++;
+	}
+	return n_here;
 }
 
 /*
- * Threads wait in @n_want calls that take something from [at, at + len); in one, then all of it. A thread
- * that has queued its event may be on its way to sleep still.
+ * Threads wait in calls that take @n_want ranges of [at, at + len); if it is one, all of it. A thread that
+ * has queued its event may be on its way to sleep still.
  */
 static void expect_calls(struct fixture *f, uint8_t *at, size_t len, uint32_t n_want)
 {
-	struct mem_call calls[4];
-	uint32_t n = 77, tries;
+	struct mem_call call;
+	uint32_t tries;
 
-	for (tries = 0; tries < 1000; tries++) {
-		assert_int_equal(find_calls(f, at, len, calls, 4, &n), 0);
-		if (n == n_want)
-			break;
+	for (tries = 0; tries < 1000 && find_calls(f, at, len, &call) != n_want; tries++)
 		usleep(1000);
-	}
-	assert_int_equal(n, n_want);
-	if (n == 1) {
-		assert_int_equal(calls[0].range.start, (uintptr_t)at);
-		assert_int_equal(calls[0].range.end, (uintptr_t)at + len);
-		assert_int_not_equal(calls[0].tid, gettid());
+	assert_int_equal(find_calls(f, at, len, &call), n_want);
+	if (n_want == 1) {
+		assert_int_equal(call.range.start, (uintptr_t)at);
+		assert_int_equal(call.range.end, (uintptr_t)at + len);
+		assert_int_not_equal(call.tid, gettid());
 	}
 }
 
@@ -205,7 +212,7 @@ static void test_mremap(void **state)
 	struct fixture *f = *state;
 	const size_t len = 4 * PAGE_BYTES;
 	uint8_t *from = f->at + 8 * PAGE_BYTES, *to = f->at + 16 * PAGE_BYTES;
-	struct call c = { .what = CALL_MREMAP, .at = from, .to = to, .len = len };
+	struct call c = { .what = CALL_MREMAP, .at = from, .to = to, .len = len, .new_len = len };
 
 	call_begin(&c);
 	wait_unread(f);
@@ -221,6 +228,36 @@ static void test_mremap(void **state)
 	call_end(&c);
 }
 
+/* What it cuts off is told of for itself. */
+static void test_mremap_shrinks(void **state)
+{
+	struct fixture *f = *state;
+	const size_t len = 4 * PAGE_BYTES, new_len = PAGE_BYTES;
+	uint8_t *at = f->at + 8 * PAGE_BYTES, *to = f->at + 16 * PAGE_BYTES;
+	struct call c = { .what = CALL_MREMAP, .at = at, .len = len + new_len, .new_len = len };
+
+	call_begin(&c);
+	wait_unread(f);
+	expect_calls(f, at, len, 0);
+	expect_calls(f, at + len, new_len, 1);
+	expect_event(f, MEM_EVENT_UNMAP, at + len, new_len);
+	call_end(&c);
+
+	c = (struct call){
+		.what = CALL_MREMAP, .at = at, .to = to, .len = len, .new_len = new_len
+	};
+	call_begin(&c);
+	wait_unread(f);
+	expect_calls(f, at, new_len, 1);
+	expect_calls(f, at + new_len, len - new_len, 1);
+	expect_calls(f, to, new_len, 1);
+	expect_event(f, MEM_EVENT_UNMAP, to, new_len);
+	expect_event(f, MEM_EVENT_REMAP, at, new_len);
+	expect_event(f, MEM_EVENT_UNMAP, at + new_len, len - new_len);
+	expect_event(f, MEM_EVENT_UNMAP, at, new_len);
+	call_end(&c);
+}
+
 static void test_many(void **state)
 {
 	struct fixture *f = *state;
@@ -228,14 +265,14 @@ static void test_many(void **state)
 	struct call over = { .what = CALL_MMAP, .at = at, .len = 2 * PAGE_BYTES };
 	struct call away = { .what = CALL_MUNMAP, .at = at + 2 * PAGE_BYTES, .len = PAGE_BYTES };
 	struct mem_call call;
-	uint32_t n;
+	uint32_t n, n_running;
 
 	call_begin(&over);
 	wait_unread(f);
 	expect_calls(f, at, 2 * PAGE_BYTES, 1);
 	call_begin(&away);
 	expect_calls(f, at, 3 * PAGE_BYTES, 2);
-	assert_int_equal(find_calls(f, at, 3 * PAGE_BYTES, &call, 1, &n), -ENOSPC);
+	assert_int_equal(f->mem->ops->find_calls(f->mem, &call, 1, &n, &n_running), -ENOSPC);
 	expect_event(f, MEM_EVENT_UNMAP, at, 2 * PAGE_BYTES);
 	expect_event(f, MEM_EVENT_UNMAP, at + 2 * PAGE_BYTES, PAGE_BYTES);
 	call_end(&over);
@@ -250,6 +287,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_munmap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mremap, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mremap_shrinks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
