@@ -108,13 +108,16 @@ PYTHON
 }
 
 # What stands before a command in $mode, for a program that needs $1 MiB: sets the array run. Half of
-# a small need would go into the daemon's buffers: the short form has them on top.
+# a small need would go into the daemon's buffers: the short form has them on top. With a file less than 8
+# MiB is refused.
 run_set()
 {
-	local buffers_mib
+	local buffers_mib file_mib
 
 	buffers_mib=$(short_or_full 4 0)
 	[ "$mode" != file ] || buffers_mib=$(short_or_full 8 2)
+	file_mib=$(($1 / 8 + buffers_mib))
+	[ "$file_mib" -ge 8 ] || file_mib=8
 	run=()
 	if [ "$mode" != plain ] && [ "$uswap" = plain ]; then
 		return
@@ -123,7 +126,7 @@ run_set()
 	plain) ;;
 	resident) run=("$uswap" run --resident "$(($1 / 4))M" --stats "$work/stats.$mode" --) ;;
 	limit) run=("$uswap" run --limit "$(($1 / 2 + buffers_mib))M" --stats "$work/stats.$mode" --) ;;
-	file) run=("$uswap" run --limit "$(($1 / 8 + buffers_mib))M" --file-size "$(($1 * 4))M"
+	file) run=("$uswap" run --limit "${file_mib}M" --file-size "$(($1 * 4))M"
 		--stats "$work/stats.$mode" --) ;;
 	*) fail "no mode $mode" ;;
 	esac
