@@ -103,13 +103,6 @@ static void refuse(struct worker *w, struct conn *conn, int err)
 
 /* ---- attach --------------------------------------------------------------------------------- */
 
-static bool overlaps_region(const struct region_set *set, const struct uswap_range *range)
-{
-	uint32_t i = region_lookup(set, range->start);
-
-	return i < set->n && set->ranges[i].start < range->start + range->len;
-}
-
 /* A space that waits for an agent and whose main belongs to the peer's address space. */
 static struct client *find_waiting(struct worker *w, struct conn *conn)
 {
@@ -126,7 +119,9 @@ static struct client *find_waiting(struct worker *w, struct conn *conn)
 			continue;
 		/* The proof registers the stage by this main, whosever it is, and takes that back:
 		 * never where pages of somebody else may be out. */
-		if (overlaps_region(&sp->regions, &conn->hello.stage))
+		if (region_overlaps(&sp->regions, (struct urange){ conn->hello.stage.start,
+								   conn->hello.stage.start +
+									   conn->hello.stage.len }))
 			continue;
 		if (mem_linux_bind(sp->mem, conn->pid))
 			continue;

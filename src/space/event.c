@@ -17,11 +17,6 @@
 #include "base/error.h"
 #include "space/space-impl.h"
 
-static bool overlap(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
-{
-	return a < b_end && b < a_end;
-}
-
 static void forget_page(struct space *sp, struct page_leaf *leaf, uint32_t i)
 {
 	struct slot_id id = page_take_slot(&sp->map, leaf, i);
@@ -61,11 +56,12 @@ void event_forget(struct space *sp, struct urange range)
  * Unless it was seen before the event was read that nothing came after it (witness.c), the kernel is asked
  * as soon as it answers (event_settle).
  */
-static bool may_be_older_than_arrival(const struct space *sp, struct urange range, bool newest)
+static bool may_be_older_than_arrival(const struct space *sp, const struct mem_event *ev)
 {
+	const struct urange range = event_source(ev);
 	uint32_t i;
 
-	if (newest)
+	if (ev->newest)
 		return false;
 	for (i = region_lookup(&sp->arrived, range.start); i < sp->arrived.n; i++)
 		if (sp->arrived.ranges[i].start > range.start)
@@ -132,14 +128,6 @@ static void remap_pages(struct space *sp, struct urange from, uint64_t to,
 	}
 }
 
-/* Something of @range is in @set. */
-static bool is_in(const struct region_set *set, struct urange range)
-{
-	uint32_t i = region_lookup(set, range.start);
-
-	return i < set->n && set->ranges[i].start < range.end;
-}
-
 /*
  * mremap() raises two events, REMAP and then UNMAP of the old range, and its thread must have read of
  * the first before it raises the second. In between another thread's mremap() may move to the old
@@ -175,9 +163,9 @@ static bool left_take(struct space *sp, struct urange range)
  */
 static bool left_taken(struct space *sp, const struct mem_event *ev)
 {
-	const struct urange range = { ev->addr, ev->to };
+	const struct urange range = event_source(ev);
 
-	return is_in(&sp->regions, range) && left_take(sp, range) && !ev->newest;
+	return region_overlaps(&sp->regions, range) && left_take(sp, range) && !ev->newest;
 }
 
 /* Room for one more of @size bytes each in @array, which has @n. Return: 0; -ENOMEM. */
@@ -213,20 +201,20 @@ static int doubt_note(struct space *sp, struct urange range, uint64_t to)
 
 int event_doubt(struct space *sp, const struct mem_event *ev)
 {
-	return doubt_note(sp, (struct urange){ ev->addr, ev->addr + ev->len }, ev->to);
+	return doubt_note(sp, event_source(ev), ev->to);
 }
 
 int event_remap(struct space *sp, const struct mem_event *ev)
 {
-	struct urange from = { ev->addr, ev->addr + ev->len };
-	struct urange to = { ev->to, ev->to + ev->len };
+	struct urange from = event_source(ev);
+	struct urange to = event_target(ev);
 	_cleanup_(region_set_deinit) struct region_set moved = { 0 };
 	_cleanup_(region_set_deinit) struct region_set moved_no_ahead = { 0 };
 	_cleanup_(region_set_deinit) struct region_set stay = { 0 };
 	uint32_t i;
-	int r = 0;
+	int r;
 
-	if (may_be_older_than_arrival(sp, from, ev->newest))
+	if (may_be_older_than_arrival(sp, ev))
 		r = regions_shift(&sp->arrived, from, from.start, &stay);
 	else
 		r = region_remove(&sp->arrived, from);
@@ -266,18 +254,17 @@ static bool is_doubted(const struct space *sp, struct urange range)
 	uint32_t i;
 
 	for (i = 0; i < sp->n_doubts; i++)
-		if (overlap(sp->doubts[i].range.start, sp->doubts[i].range.end, range.start,
-			    range.end))
+		if (urange_overlap(sp->doubts[i].range, range))
 			return true;
 	return false;
 }
 
 static int event_unmap(struct space *sp, const struct mem_event *ev)
 {
-	struct urange range = { ev->addr, ev->to };
-	int r = 0;
+	struct urange range = event_source(ev);
+	int r;
 
-	if (may_be_older_than_arrival(sp, range, ev->newest) || is_doubted(sp, range)) {
+	if (may_be_older_than_arrival(sp, ev) || is_doubted(sp, range)) {
 		sp->group->stats.n_held++;
 		sp->mem->ops->wake(sp->mem, range.start, range.end - range.start);
 		return region_add(&sp->suspects, range);
@@ -296,31 +283,37 @@ static int event_unmap(struct space *sp, const struct mem_event *ev)
 	return r;
 }
 
-static int apply_now(struct space *sp, const struct mem_event *told)
+static int apply_remap(struct space *sp, const struct mem_event *told)
 {
-	struct mem_event here = *told;
-	const struct mem_event *ev = &here;
+	struct mem_event ev = *told;
+	int r;
+
+	sp->unknown_ns = space_now_ns(sp);
+	ev.known = region_overlaps(&sp->regions, event_source(told)) ||
+		   region_overlaps(&sp->news, event_source(told));
+	r = fork_note_own(sp, event_source(told));
+	if (!r)
+		r = fork_note_own(sp, event_target(told));
+	if (!r)
+		r = event_remap(sp, &ev);
+	return r ? r : fork_follow(sp, &ev);
+}
+
+static int apply_now(struct space *sp, const struct mem_event *ev)
+{
 	int r;
 
 	switch (ev->type) {
 	case MEM_EVENT_FORK:
 		return fork_apply(sp, ev->child);
 	case MEM_EVENT_REMAP:
-		sp->unknown_ns = space_now_ns(sp);
-		here.known = is_in(&sp->regions, (struct urange){ ev->addr, ev->addr + ev->len }) ||
-			     is_in(&sp->news, (struct urange){ ev->addr, ev->addr + ev->len });
-		r = fork_note_own(sp, ev->addr, ev->addr + ev->len);
-		if (!r)
-			r = fork_note_own(sp, ev->to, ev->to + ev->len);
-		if (!r)
-			r = event_remap(sp, ev);
-		return r ? r : fork_follow(sp, ev);
+		return apply_remap(sp, ev);
 	case MEM_EVENT_REMOVE:
 		sp->unknown_ns = space_now_ns(sp);
-		event_forget(sp, (struct urange){ ev->addr, ev->to });
+		event_forget(sp, event_source(ev));
 		return 0;
 	case MEM_EVENT_UNMAP:
-		r = fork_note_own(sp, ev->addr, ev->to);
+		r = fork_note_own(sp, event_source(ev));
 		return r ? r : event_unmap(sp, ev);
 	case MEM_EVENT_FAULT:
 		break;
@@ -332,29 +325,22 @@ static int apply_now(struct space *sp, const struct mem_event *told)
 /* The place that @ev moves to is taken, for all we know. */
 static bool target_taken(const struct space *sp, const struct mem_event *ev)
 {
-	return ev->type == MEM_EVENT_REMAP &&
-	       is_in(&sp->regions, (struct urange){ ev->to, ev->to + ev->len });
+	return ev->type == MEM_EVENT_REMAP && region_overlaps(&sp->regions, event_target(ev));
 }
 
-static uint64_t source_end(const struct mem_event *ev)
+/* True if @ev changes something in @range. */
+static bool concerns(const struct mem_event *ev, struct urange range)
 {
-	return ev->type == MEM_EVENT_REMAP ? ev->addr + ev->len : ev->to;
-}
-
-/* True if @ev changes something in [start, end). */
-static bool concerns(const struct mem_event *ev, uint64_t start, uint64_t end)
-{
-	return overlap(ev->addr, source_end(ev), start, end) ||
-	       (ev->type == MEM_EVENT_REMAP && overlap(ev->to, ev->to + ev->len, start, end));
+	return urange_overlap(event_source(ev), range) ||
+	       (ev->type == MEM_EVENT_REMAP && urange_overlap(event_target(ev), range));
 }
 
 /* True if it does not matter which of the two is applied first. */
 static bool commute(const struct mem_event *a, const struct mem_event *b)
 {
-	if (a->type == MEM_EVENT_FORK || b->type == MEM_EVENT_FORK ||
-	    concerns(a, b->addr, source_end(b)))
+	if (a->type == MEM_EVENT_FORK || b->type == MEM_EVENT_FORK || concerns(a, event_source(b)))
 		return false;
-	return b->type != MEM_EVENT_REMAP || !concerns(a, b->to, b->to + b->len);
+	return b->type != MEM_EVENT_REMAP || !concerns(a, event_target(b));
 }
 
 /* True if it is about pages of which we do not know where they are. */
@@ -364,11 +350,11 @@ static bool is_doubtful(const struct space *sp, const struct mem_event *ev)
 
 	for (i = 0; i < sp->n_doubts; i++) {
 		const struct doubt *d = &sp->doubts[i];
+		const struct urange to = { d->to, d->to + (d->range.end - d->range.start) };
 
 		/* an UNMAP of where they were is asked about in the same way */
 		if (ev->type == MEM_EVENT_FORK ||
-		    (ev->type != MEM_EVENT_UNMAP && concerns(ev, d->range.start, d->range.end)) ||
-		    concerns(ev, d->to, d->to + (d->range.end - d->range.start)))
+		    (ev->type != MEM_EVENT_UNMAP && concerns(ev, d->range)) || concerns(ev, to))
 			return true;
 	}
 	return false;
@@ -391,9 +377,9 @@ static bool empties_target(const struct space *sp, const struct mem_event *ev)
 		if (held->type != MEM_EVENT_REMAP)
 			continue;
 		if (ev->type == MEM_EVENT_UNMAP &&
-		    overlap(ev->addr, ev->to, held->addr, held->addr + held->len))
+		    urange_overlap(event_source(ev), event_source(held)))
 			return false;
-		empties |= overlap(ev->addr, source_end(ev), held->to, held->to + held->len);
+		empties |= urange_overlap(event_source(ev), event_target(held));
 	}
 	return empties;
 }
@@ -420,7 +406,7 @@ static int held_release_target(struct space *sp, const struct mem_event *ev)
 		const struct mem_event *held = &sp->held[i];
 
 		if (held->type == MEM_EVENT_UNMAP &&
-		    overlap(held->addr, held->to, ev->to, ev->to + ev->len)) {
+		    urange_overlap(event_source(held), event_target(ev))) {
 			struct mem_event unmap = held_take(sp, i);
 
 			r = apply_now(sp, &unmap);
@@ -484,8 +470,7 @@ int event_apply(struct space *sp, const struct mem_event *told)
 	/* who is told of after the thread whose change came after its own is inside of a call now */
 	here.in_order = told->type == MEM_EVENT_REMAP && event_is_alone(sp);
 	if (told->type == MEM_EVENT_REMAP || told->type == MEM_EVENT_UNMAP)
-		here.newest = witness_is_newest(sp, (struct urange){ told->addr, source_end(told) },
-						told->type == MEM_EVENT_UNMAP);
+		here.newest = witness_is_newest(sp, told);
 	ASSERT(sp->gate != GATE_SHUT);
 	if (target_taken(sp, ev) && empties_target(sp, ev))
 		r = held_release_target(sp, ev);
@@ -511,6 +496,7 @@ int event_apply(struct space *sp, const struct mem_event *told)
 /* The first held REMAP about the page at @addr moves it: it was there until then. */
 static bool is_moved_by_held(const struct space *sp, uint64_t addr)
 {
+	const struct urange page = { addr, addr + PAGE_BYTES };
 	uint32_t i;
 
 	for (i = 0; i < sp->n_held; i++) {
@@ -518,9 +504,9 @@ static bool is_moved_by_held(const struct space *sp, uint64_t addr)
 
 		if (held->type != MEM_EVENT_REMAP)
 			continue;
-		if (addr >= held->addr && addr < source_end(held))
+		if (urange_overlap(event_source(held), page))
 			return true;
-		if (addr >= held->to && addr < held->to + held->len)
+		if (urange_overlap(event_target(held), page))
 			return false; /* to where nothing was */
 	}
 	return false;

@@ -122,23 +122,16 @@ int fork_apply(struct space *sp, struct mem *child_mem)
 	return 0;
 }
 
-static bool overlaps(const struct region_set *set, uint64_t start, uint64_t len)
-{
-	uint32_t i = region_lookup(set, start);
-
-	return i < set->n && set->ranges[i].start < start + len;
-}
-
 /* @ev, a REMAP, is about something in @set. */
 static bool is_about(const struct mem_event *ev, const struct region_set *set)
 {
-	return overlaps(set, ev->addr, ev->len) || overlaps(set, ev->to, ev->len);
+	return region_overlaps(set, event_source(ev)) || region_overlaps(set, event_target(ev));
 }
 
 /* A young space's own event: what it touches was there when the space was born. */
-int fork_note_own(struct space *sp, uint64_t start, uint64_t end)
+int fork_note_own(struct space *sp, struct urange range)
 {
-	return sp->born_of ? region_add(&sp->own_moves, (struct urange){ start, end }) : 0;
+	return sp->born_of ? region_add(&sp->own_moves, range) : 0;
 }
 
 /*
@@ -156,7 +149,7 @@ static int child_follow(struct space *child, const struct mem_event *told)
 	here.in_order = false; /* among the child's own, nobody knows */
 	here.newest = false;
 	if (is_about(ev, &child->own_moves) ||
-	    (ev->known && !overlaps(&child->regions, ev->addr, ev->len)))
+	    (ev->known && !region_overlaps(&child->regions, event_source(ev))))
 		return 0;
 	r = child->mem->ops->is_registered(child->mem, ev->addr, PAGE_BYTES);
 	if (r == -EAGAIN)

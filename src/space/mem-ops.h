@@ -53,9 +53,9 @@ struct mem_event {
 	uint64_t addr; /* FAULT: page aligned; REMAP: from; REMOVE, UNMAP: start */
 	uint64_t to;   /* REMAP: new address; REMOVE, UNMAP: end */
 	uint64_t len;  /* REMAP */
-	bool in_order; /* REMAP: no other thread's change can be told of after it; set by event_apply() */
-	bool newest; /* REMAP, UNMAP: of all that was told about its source; set by event_apply() */
-	bool known;  /* REMAP: its source was in the regions, or news; set by event_apply() */
+	bool in_order; /* REMAP: no other thread's change can be told of after it; set by event.c */
+	bool newest;   /* REMAP, UNMAP: of all that was told about its source; set by event.c */
+	bool known;    /* REMAP: its source was in the regions, or news; set by event.c */
 	struct mem *child; /* FORK: the child's memory, owned by the receiver */
 };
 

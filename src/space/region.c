@@ -38,6 +38,13 @@ bool region_contains(const struct region_set *set, uint64_t addr)
 	return i < set->n && set->ranges[i].start <= addr;
 }
 
+bool region_overlaps(const struct region_set *set, struct urange range)
+{
+	uint32_t i = region_lookup(set, range.start);
+
+	return i < set->n && set->ranges[i].start < range.end;
+}
+
 /* Room for one range more. */
 static int region_reserve(struct region_set *set)
 {

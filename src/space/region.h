@@ -30,6 +30,7 @@ int region_remove(struct region_set *set, struct urange range);
 /* Index of the range that contains @addr, or of the first after it (set->n: none). */
 uint32_t region_lookup(const struct region_set *set, uint64_t addr);
 bool region_contains(const struct region_set *set, uint64_t addr);
+bool region_overlaps(const struct region_set *set, struct urange range);
 int region_copy(struct region_set *dst, const struct region_set *src); /* pre: @dst empty */
 uint64_t region_bytes(const struct region_set *set);
 

@@ -32,6 +32,19 @@ static inline bool space_is_unsettled(const struct space *sp)
 	return sp->suspects.n || sp->n_held;
 }
 
+/* What a REMAP, REMOVE or UNMAP takes something from. */
+static inline struct urange event_source(const struct mem_event *ev)
+{
+	return (struct urange){ ev->addr,
+				ev->type == MEM_EVENT_REMAP ? ev->addr + ev->len : ev->to };
+}
+
+/* Where a REMAP moves that to. */
+static inline struct urange event_target(const struct mem_event *ev)
+{
+	return (struct urange){ ev->to, ev->to + ev->len };
+}
+
 /* event.c */
 int event_apply(struct space *sp, const struct mem_event *ev);
 bool event_is_alone(struct space *sp); /* events come in the order of what they tell of */
@@ -51,10 +64,10 @@ void event_forget(struct space *sp, struct urange range);
 /* witness.c. pre: something is unread. To be called before one message is read. */
 void witness_look(struct space *sp);
 /*
- * Of the event that was read next, before it is applied: what had arrived in @source, the range that it
- * takes something from, was gone when witness_look() looked, and by no other call than its own.
+ * Of @ev, a REMAP or UNMAP that was read next, before it is applied: what had arrived in its source was
+ * gone when witness_look() looked, and by no other call than its own.
  */
-bool witness_is_newest(struct space *sp, struct urange source, bool is_unmap);
+bool witness_is_newest(struct space *sp, const struct mem_event *ev);
 void witness_forget(struct space *sp); /* no call is under way */
 
 /* fault.c: Return: 0; SPACE_E_DEAD */
@@ -169,7 +182,7 @@ int fork_apply(struct space *sp, struct mem *child_mem);
 int fork_follow(struct space *sp,
 		const struct mem_event *ev); /* REMAP: for the young children as well */
 /* Its own event has changed [start, end). Return: 0; -ENOMEM */
-int fork_note_own(struct space *sp, uint64_t start, uint64_t end);
+int fork_note_own(struct space *sp, struct urange range);
 void fork_settled(struct space *sp);   /* they need not follow any more */
 void fork_space_end(struct space *sp); /* they follow its own parent, if it is young itself */
 

@@ -312,9 +312,8 @@ struct victim {
 
 /* What was seen before an event was read: witness.c. */
 struct witness {
-	struct region_set gone; /* something had come there, and is not there any more */
-	struct mem_call
-		call[WITNESS_MAX_CALLS]; /* not all of their events were read, for all we know */
+	struct region_set gone; /* something had come there, and is not there now */
+	struct mem_call call[WITNESS_MAX_CALLS]; /* that have not told all, for what we know */
 	uint32_t n_calls;
 	bool is_blind; /* the kernel did not say */
 };

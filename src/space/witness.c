@@ -22,7 +22,6 @@
 #include <errno.h>
 #include <sched.h>
 
-#include "base/cleanup.h"
 #include "space/space-impl.h"
 
 #define MAX_ASKED 64u /* ranges that are asked about before one read */
@@ -146,9 +145,10 @@ static uint32_t only_call(const struct witness *w, struct urange source)
 	return only;
 }
 
-bool witness_is_newest(struct space *sp, struct urange source, bool is_unmap)
+bool witness_is_newest(struct space *sp, const struct mem_event *ev)
 {
 	struct witness *w = &sp->witness;
+	const struct urange source = event_source(ev);
 	const uint32_t call = only_call(w, source);
 	bool newest = call != WITNESS_MAX_CALLS && !w->is_blind && is_gone(w, &sp->arrived, source);
 	uint32_t i;
@@ -157,7 +157,8 @@ bool witness_is_newest(struct space *sp, struct urange source, bool is_unmap)
 		if (urange_overlap(sp->left[i], source))
 			newest = is_gone(w, &sp->regions, urange_and(sp->left[i], source));
 	/* with the UNMAP it has told all of this; the REMAP comes before */
-	if (call != WITNESS_MAX_CALLS && is_unmap && source.start == w->call[call].range.start)
+	if (call != WITNESS_MAX_CALLS && ev->type == MEM_EVENT_UNMAP &&
+	    source.start == w->call[call].range.start)
 		w->call[call] = w->call[--w->n_calls];
 	w->gone.n = 0; /* seen before this event, and no other */
 	return newest;

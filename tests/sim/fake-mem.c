@@ -279,6 +279,15 @@ static int op_alive(struct mem *m)
 
 /* ---- looking -------------------------------------------------------------------------------- */
 
+/* Page @page after the run @last, NULL for none: one run, or the next one. */
+static bool run_grows(struct urange *last, uint32_t page)
+{
+	if (!last || last->end != fk_addr(page))
+		return false;
+	last->end += PAGE_BYTES;
+	return true;
+}
+
 static int op_scan(struct mem *base, uint64_t start, uint64_t end, struct mem_present *runs,
 		   uint32_t n, uint32_t *ret_n, uint64_t *ret_next)
 {
@@ -294,14 +303,11 @@ static int op_scan(struct mem *base, uint64_t start, uint64_t end, struct mem_pr
 		return -ENOMEM;
 	for (k = at.start; k < at.end; k++) {
 		const struct fk_pte *pte = &m->uffd->mm->pte[k];
-		struct urange *last = *ret_n ? &runs[*ret_n - 1].range : NULL;
 
 		if (!pte->page && !pte->mark) /* a mark counts as swapped */
 			continue;
-		if (last && last->end == fk_addr(k)) {
-			last->end += PAGE_BYTES;
+		if (run_grows(*ret_n ? &runs[*ret_n - 1].range : NULL, k))
 			continue;
-		}
 		if (*ret_n == n)
 			break;
 		runs[(*ret_n)++].range = (struct urange){ fk_addr(k), fk_addr(k + 1) };
@@ -362,14 +368,9 @@ static int op_find_gone(struct mem *base, const struct urange *ranges, uint32_t 
 		uint32_t page = fk_page_nr(ranges[k].start);
 
 		for (; page < fk_page_nr(ranges[k].end); page++) {
-			struct urange *last = *ret_n ? &gone[*ret_n - 1] : NULL;
-
-			if (fk_vma_at(m->uffd->mm, page))
+			if (fk_vma_at(m->uffd->mm, page) ||
+			    run_grows(*ret_n ? &gone[*ret_n - 1] : NULL, page))
 				continue;
-			if (last && last->end == fk_addr(page)) {
-				last->end = fk_addr(page + 1);
-				continue;
-			}
 			if (*ret_n == n_max)
 				return -ENOSPC;
 			gone[(*ret_n)++] = (struct urange){ fk_addr(page), fk_addr(page + 1) };

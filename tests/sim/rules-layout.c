@@ -344,11 +344,8 @@ static void r2_remap_of_what_came_home(void)
 	uint32_t k;
 
 	rig_evict(r, 32);
-	for (k = 0; k < 3; k++) {
-		program_mremap(r->t[1], calls[k]);
-		while (!rig_run(r->t[1]))
-			owner_service(&r->s.owner, r->sp);
-	}
+	for (k = 0; k < 3; k++)
+		rig_mremap(r, r->t[1], calls[k]);
 	for (k = 0; k < 32; k++)
 		rig_touch(r, r->t[0], RIG_SPARE + k, false);
 	rig_free(r);
@@ -358,16 +355,13 @@ static void r2_remap_of_what_came_home(void)
 static void r2_remap_overtakes_remap_of_grown(void)
 {
 	struct rig *r = rig_new();
-	struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
-				  false };
 	struct fk_mremap away = { rig_range(RIG_PAGES - 4, 12),
 				  { RIG_SPARE, RIG_SPARE + 12 },
 				  false };
 	struct fk_mremap into = { rig_range(16, 4), rig_range(RIG_PAGES + 2, 4), false };
 
 	rig_evict(r, RIG_PAGES);
-	program_mremap(r->t[1], &grow);
-	ASSERT(rig_run(r->t[1]));
+	rig_grow(r->t[1]);
 	r->s.world.fk.late_events = true;
 	program_mremap(r->t[1], &away);
 	overtake(r, &into);
@@ -377,13 +371,19 @@ static void r2_remap_overtakes_remap_of_grown(void)
 	rig_free(r);
 }
 
-/* @m, and its events read as they come. */
-static void mremap_told(struct rig *r, const struct fk_mremap *m)
-{
-	program_mremap(r->t[1], m);
-	while (!rig_run(r->t[1]))
-		owner_service(&r->s.owner, r->sp);
-}
+/* A part of the mapping goes away and comes home, and the end is cut off across it. */
+static const struct fk_mremap part_away = { { RIG_FIRST + 16, RIG_FIRST + 24 },
+					    { RIG_SPARE, RIG_SPARE + 8 },
+					    false };
+static const struct fk_mremap part_home = { { RIG_SPARE, RIG_SPARE + 8 },
+					    { RIG_FIRST + 16, RIG_FIRST + 24 },
+					    false };
+static const struct fk_mremap end_off = { { RIG_FIRST, RIG_FIRST + RIG_PAGES },
+					  { RIG_FIRST, RIG_FIRST + 12 },
+					  false };
+static const struct fk_mremap end_on = { { RIG_FIRST, RIG_FIRST + 12 },
+					 { RIG_FIRST, RIG_FIRST + RIG_PAGES },
+					 false };
 
 /*
  * A part came home to a mapping, which then shrinks across it and grows again, before anybody can ask the
@@ -391,18 +391,14 @@ static void mremap_told(struct rig *r, const struct fk_mremap *m)
  */
 static void r2_shrink_across_what_came_home(void)
 {
-	const struct fk_mremap away = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
-	const struct fk_mremap home = { { RIG_SPARE, RIG_SPARE + 8 }, rig_range(16, 8), false };
-	const struct fk_mremap shrink = { rig_range(0, RIG_PAGES), rig_range(0, 12), false };
-	const struct fk_mremap grow = { rig_range(0, 12), rig_range(0, RIG_PAGES), false };
 	struct rig *r = rig_new();
 	uint32_t k;
 
 	rig_evict(r, 32);
-	mremap_told(r, &away);
-	mremap_told(r, &home);
-	mremap_told(r, &shrink);
-	mremap_told(r, &grow);
+	rig_mremap(r, r->t[1], &part_away);
+	rig_mremap(r, r->t[1], &part_home);
+	rig_mremap(r, r->t[1], &end_off);
+	rig_mremap(r, r->t[1], &end_on);
 	for (k = 0; k < RIG_PAGES; k++)
 		rig_touch(r, r->t[0], RIG_FIRST + k, false);
 	rig_free(r);
@@ -411,18 +407,16 @@ static void r2_shrink_across_what_came_home(void)
 /* The same with the whole moved on across what came home, and the head, which stayed, grown again. */
 static void r2_move_on_what_came_home(void)
 {
-	const struct fk_mremap away = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
-	const struct fk_mremap home = { { RIG_SPARE, RIG_SPARE + 8 }, rig_range(16, 8), false };
 	const struct fk_mremap tail = { rig_range(12, 20), { RIG_SPARE, RIG_SPARE + 20 }, false };
 	const struct fk_mremap grow = { rig_range(0, 12), rig_range(0, 32), false };
 	struct rig *r = rig_new();
 	uint32_t k;
 
 	rig_evict(r, 32);
-	mremap_told(r, &away);
-	mremap_told(r, &home);
-	mremap_told(r, &tail);
-	mremap_told(r, &grow);
+	rig_mremap(r, r->t[1], &part_away);
+	rig_mremap(r, r->t[1], &part_home);
+	rig_mremap(r, r->t[1], &tail);
+	rig_mremap(r, r->t[1], &grow);
 	for (k = 0; k < 32; k++)
 		rig_touch(r, r->t[0], RIG_FIRST + k, false);
 	for (k = 0; k < 20; k++)
@@ -436,14 +430,11 @@ static void r2_move_on_what_came_home(void)
  */
 static void r2_remap_overtakes_unmap_of_grown(void)
 {
-	const struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
-					false };
 	const struct fk_mremap into = { rig_range(16, 4), rig_range(RIG_PAGES + 4, 4), false };
 	struct rig *r = rig_new();
 
 	rig_evict(r, RIG_PAGES);
-	program_mremap(r->t[1], &grow);
-	ASSERT(rig_run(r->t[1]));
+	rig_grow(r->t[1]);
 	r->s.world.fk.late_events = true;
 	program_munmap(r->t[1], rig_range(RIG_PAGES - 4, 12));
 	overtake(r, &into);
@@ -455,8 +446,6 @@ static void r2_remap_overtakes_unmap_of_grown(void)
 /* The same, and they are moved on before the UNMAP is read. */
 static void r2_two_remaps_overtake_unmap_of_grown(void)
 {
-	const struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
-					false };
 	const struct fk_mremap into = { rig_range(16, 4), rig_range(RIG_PAGES + 4, 4), false };
 	const struct fk_mremap on = { rig_range(RIG_PAGES + 4, 4),
 				      { RIG_SPARE, RIG_SPARE + 4 },
@@ -464,13 +453,10 @@ static void r2_two_remaps_overtake_unmap_of_grown(void)
 	struct rig *r = rig_new();
 
 	rig_evict(r, RIG_PAGES);
-	program_mremap(r->t[1], &grow);
-	ASSERT(rig_run(r->t[1]));
+	rig_grow(r->t[1]);
 	r->s.world.fk.late_events = true;
 	program_munmap(r->t[1], rig_range(RIG_PAGES - 4, 12));
-	program_mremap(r->t[2], &into);
-	while (!rig_run(r->t[2]))
-		owner_service(&r->s.owner, r->sp);
+	rig_mremap(r, r->t[2], &into);
 	ASSERT(!rig_run(r->t[1])); /* queued now */
 	program_mremap(r->t[2], &on);
 	serve_both(r);
@@ -482,8 +468,6 @@ static void r2_two_remaps_overtake_unmap_of_grown(void)
 /* As before, by an mremap() that unmaps its target first: of its thread one event was read, one not. */
 static void r2_half_told_mremap_takes_it_on(void)
 {
-	const struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
-					false };
 	const struct fk_mremap into = { rig_range(16, 4), rig_range(RIG_PAGES + 4, 4), false };
 	const struct fk_mremap on = { rig_range(RIG_PAGES + 4, 4),
 				      { RIG_SPARE, RIG_SPARE + 4 },
@@ -494,13 +478,10 @@ static void r2_half_told_mremap_takes_it_on(void)
 	program_mmap(r->t[0], (struct frange){ RIG_SPARE, RIG_SPARE + 4 });
 	owner_manage(&r->s.owner, r->sp); /* registered: what replaces it is told of */
 	rig_evict(r, RIG_PAGES);
-	program_mremap(r->t[1], &grow);
-	ASSERT(rig_run(r->t[1]));
+	rig_grow(r->t[1]);
 	r->s.world.fk.late_events = true;
 	program_munmap(r->t[1], rig_range(RIG_PAGES - 4, 12)); /* made, not queued */
-	program_mremap(r->t[2], &into);
-	while (!rig_run(r->t[2]))
-		owner_service(&r->s.owner, r->sp);
+	rig_mremap(r, r->t[2], &into);
 	program_mremap(r->t[2], &on);
 	ASSERT(!rig_run(r->t[2])); /* its UNMAP of the target is queued */
 	ASSERT(!rig_run(r->t[1])); /* the late UNMAP, behind it */
@@ -535,10 +516,6 @@ static void during_op(void *user)
 /* The event comes while the kernel is being asked, at every point there is: it is not taken for seen. */
 static void r2_shrink_while_it_is_asked(void)
 {
-	const struct fk_mremap away = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
-	const struct fk_mremap home = { { RIG_SPARE, RIG_SPARE + 8 }, rig_range(16, 8), false };
-	const struct fk_mremap shrink = { rig_range(0, RIG_PAGES), rig_range(0, 12), false };
-	const struct fk_mremap grow = { rig_range(0, 12), rig_range(0, RIG_PAGES), false };
 	uint32_t n, k;
 
 	during.n = 0;
@@ -546,17 +523,16 @@ static void r2_shrink_while_it_is_asked(void)
 		struct rig *r = rig_new();
 
 		rig_evict(r, 32);
-		mremap_told(r, &away);
-		program_mremap(r->t[1], &home);
+		rig_mremap(r, r->t[1], &part_away);
+		program_mremap(r->t[1], &part_home);
 		during.r = r;
-		during.m = &shrink;
+		during.m = &end_off;
 		during.n = n;
 		r->s.world.fk.preempt = during_op;
-		while (!rig_run(r->t[1]))
-			owner_service(&r->s.owner, r->sp);
+		rig_told(r, r->t[1]);
 		r->s.world.fk.preempt = NULL;
 		if (!during.n)
-			mremap_told(r, &grow);
+			rig_mremap(r, r->t[1], &end_on);
 		for (k = 0; k < RIG_PAGES; k++)
 			rig_touch(r, r->t[0], RIG_FIRST + k, false);
 		rig_free(r);

@@ -390,28 +390,31 @@ static void r8_fork_of_young_overtakes_remap(void)
 	rig_free(r);
 }
 
+/* The child reads its first @n pages. */
+static void touch_of_child(struct rig *r, struct proc *child, uint32_t n)
+{
+	uint32_t k;
+
+	r->sp = child->space;
+	for (k = 0; k < n; k++)
+		rig_touch(r, &child->thread[0], RIG_FIRST + k, false);
+	r->sp = r->p->space;
+}
+
 /* A fork overtakes an mremap() of what had grown, and was never touched, to where something is out. */
 static void r8_fork_overtakes_remap_of_grown(void)
 {
-	const struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
-					false };
 	const struct fk_mremap on = { rig_range(RIG_PAGES, 8), rig_range(0, 8), false };
 	struct rig *r = rig_new();
 	struct proc *child;
-	uint32_t k;
 
 	rig_evict(r, 32);
-	program_mremap(r->t[1], &grow);
-	ASSERT(rig_run(r->t[1]));
+	rig_grow(r->t[1]);
 	r->s.world.fk.late_events = true;
 	program_mremap(r->t[1], &on); /* made, nothing of it queued */
 	child = rig_fork(r, r->t[0]);
-	while (!rig_run(r->t[1]))
-		owner_service(&r->s.owner, r->sp);
-	r->sp = child->space;
-	for (k = 0; k < 8; k++)
-		rig_touch(r, &child->thread[0], RIG_FIRST + k, false);
-	r->sp = r->p->space;
+	rig_told(r, r->t[1]);
+	touch_of_child(r, child, 8);
 	rig_free(r);
 }
 
@@ -422,20 +425,12 @@ static void r8_two_moves_after_fork(void)
 	const struct fk_mremap back = { { RIG_SPARE, RIG_SPARE + 6 }, rig_range(2, 6), false };
 	struct rig *r = rig_new();
 	struct proc *child;
-	uint32_t k;
 
 	rig_evict(r, 32);
 	child = rig_fork(r, r->t[0]);
-	program_mremap(r->t[1], &away);
-	while (!rig_run(r->t[1]))
-		owner_service(&r->s.owner, r->sp);
-	program_mremap(r->t[1], &back);
-	while (!rig_run(r->t[1]))
-		owner_service(&r->s.owner, r->sp);
-	r->sp = child->space;
-	for (k = 0; k < 8; k++)
-		rig_touch(r, &child->thread[0], RIG_FIRST + k, false);
-	r->sp = r->p->space;
+	rig_mremap(r, r->t[1], &away);
+	rig_mremap(r, r->t[1], &back);
+	touch_of_child(r, child, 8);
 	rig_free(r);
 }
 

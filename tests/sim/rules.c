@@ -40,6 +40,31 @@ void rig_touch(struct rig *r, struct thread *t, uint32_t page, bool write)
 	}
 }
 
+void rig_told(struct rig *r, struct thread *t)
+{
+	uint32_t n;
+
+	for (n = 0; !rig_run(t); n++) {
+		ASSERT(n < 8);
+		owner_service(&r->s.owner, r->sp);
+	}
+}
+
+void rig_mremap(struct rig *r, struct thread *t, const struct fk_mremap *m)
+{
+	program_mremap(t, m);
+	rig_told(r, t);
+}
+
+void rig_grow(struct thread *t)
+{
+	const struct fk_mremap grow = { rig_range(RIG_PAGES - 4, 4), rig_range(RIG_PAGES - 4, 12),
+					false };
+
+	program_mremap(t, &grow);
+	ASSERT(rig_run(t));
+}
+
 void rig_agent(struct rig *r)
 {
 	while (fake_agent_can_run(&r->p->agent))

@@ -29,6 +29,11 @@ void rig_free(struct rig *r); /* comes to rest, checks, ends everything */
 
 bool rig_run(struct thread *t); /* until idle (true) or asleep (false) */
 void rig_touch(struct rig *r, struct thread *t, uint32_t page, bool write); /* served to its end */
+/* @t makes a call that is told of as it goes; nothing is settled. */
+void rig_mremap(struct rig *r, struct thread *t, const struct fk_mremap *m);
+void rig_told(struct rig *r, struct thread *t); /* what it is in is told of to its end */
+/* The mapping grows by 8 pages, of which the table does not know. */
+void rig_grow(struct thread *t);
 struct proc *rig_fork(struct rig *r, struct thread *t); /* of r->sp, served to its end */
 void rig_agent(struct rig *r);				/* the agent does all it can */
 void rig_serve(struct rig *r); /* main is read, what waits is tried again */
