@@ -296,10 +296,12 @@ int space_service(struct space *sp)
 
 int space_service_all(struct space *sp)
 {
-	int r = space_service(sp);
+	uint32_t n = 0;
+	int r;
 
-	while (!r && !sp->dead && sp->gate != GATE_SHUT && sp->mem->ops->is_readable(sp->mem))
+	do
 		r = space_service(sp);
+	while (!r && ++n < MAX_READS && sp->mem->ops->is_readable(sp->mem));
 	return r;
 }
 

@@ -414,7 +414,8 @@ enum {
  * SPACE_E_DEAD.
  */
 int space_service(struct space *sp);
-int space_service_all(struct space *sp); /* until it was empty. Return: as above */
+/* Until it was empty; a fork event that cannot be read for want of descriptors stays. Return: as above */
+int space_service_all(struct space *sp);
 /* A message of the agent. Return: 0; SPACE_E_DEAD; -EPROTO: end this agent. */
 int space_answer(struct space *sp, const void *msg, size_t len);
 /* Serve again what waited for @id (v == 0: everything that waits for anything but a pin). */

@@ -434,6 +434,21 @@ static void r8_two_moves_after_fork(void)
 	rig_free(r);
 }
 
+/* No descriptor for the child: the event stays unread, and who wants main empty does not wait for it. */
+static void r8_unreadable_fork_stays(void)
+{
+	struct rig *r = rig_new();
+	struct fk_uffd *main = fake_mem_of(r->sp->mem)->uffd;
+
+	main->no_fds = true;
+	program_fork(r->t[0]);
+	ASSERT(!space_service_all(r->sp) && main->n_events == 1);
+	main->no_fds = false;
+	ASSERT(!space_service_all(r->sp) && !main->n_events);
+	ASSERT(rig_run(r->t[0]));
+	rig_free(r);
+}
+
 /*
  * Parent and child go on alike: each moves the same range to the same place. The parent's move, told of
  * after the child's, looks as if the child had been born with it.
@@ -557,6 +572,7 @@ const struct rule rules_page[] = {
 	{ "r8_fork_of_young_overtakes_remap", r8_fork_of_young_overtakes_remap },
 	{ "r8_fork_overtakes_remap_of_grown", r8_fork_overtakes_remap_of_grown },
 	{ "r8_two_moves_after_fork", r8_two_moves_after_fork },
+	{ "r8_unreadable_fork_stays", r8_unreadable_fork_stays },
 	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
 	{ "r8_unshare", r8_unshare },
