@@ -148,7 +148,10 @@ struct uswap_msg_detach {
 	struct uswap_run run[USWAP_DETACH_MAX_RUNS]; /* only n_runs are sent */
 };
 
-/* One byte per page of the command, in the order of its runs. */
+/*
+ * One byte per page of the command, in the order of its runs. What MOVE refused may lie in the stage all
+ * the same (gate.c): the daemon looks.
+ */
 enum uswap_moved {
 	USWAP_MOVED = 0,
 	USWAP_MOVE_BUSY,    /* EBUSY: shared by fork, or pinned */
@@ -156,7 +159,7 @@ enum uswap_moved {
 	USWAP_MOVE_INVALID, /* EINVAL: not a mapping MOVE takes from */
 	USWAP_MOVE_EVENTS, /* EAGAIN: layout events are unread; this page and all later ones stay */
 	USWAP_MOVE_OTHER,  /* anything else: .err has the first such errno */
-	USWAP_MOVE_OCCUPIED, /* EEXIST: the stage page was not empty: the daemon lost count */
+	USWAP_MOVE_OCCUPIED, /* EEXIST: the stage page is not empty */
 };
 struct uswap_msg_detached {
 	struct uswap_msg_head head;

@@ -66,12 +66,13 @@ static json_t *faults_json(const struct space_stats *s)
 static json_t *evictions_json(const struct space_stats *s)
 {
 	return json_pack(
-		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "pages", (json_int_t)s->n_evicted,
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "pages", (json_int_t)s->n_evicted,
 		"commands", (json_int_t)s->n_commands, "refused_busy", (json_int_t)s->n_busy,
 		"refused_hole", (json_int_t)s->n_hole, "refused_mapping", (json_int_t)s->n_invalid,
-		"gates_revoked", (json_int_t)s->n_revoked, "forks", (json_int_t)s->n_forks,
-		"events_out_of_order", (json_int_t)s->n_held, "hand_leaves",
-		(json_int_t)s->n_hand_leaves, "hand_found_nothing", (json_int_t)s->n_hand_empty);
+		"moved_uncounted", (json_int_t)s->n_uncounted, "gates_revoked",
+		(json_int_t)s->n_revoked, "forks", (json_int_t)s->n_forks, "events_out_of_order",
+		(json_int_t)s->n_held, "hand_leaves", (json_int_t)s->n_hand_leaves,
+		"hand_found_nothing", (json_int_t)s->n_hand_empty);
 }
 
 static json_t *store_json(struct worker *w)

@@ -3,19 +3,23 @@
  * The gate: what happens to the pages of a detach command (R1).
  *
  * While a command is in flight nobody knows which of its pages are in the program, so main is not
- * read and nothing is installed on them. The answer says for each page whether it moved. When no
- * answer comes (a stopped agent, a dead one) the question is put to the kernel: once no MOVE can
- * happen any more, what is populated in the half, which was empty, has moved. The program's own
- * addresses cannot be asked: they may have been moved or mapped again by an event still unread.
+ * read and nothing is installed on them. The answer says for each page whether it moved. That a page
+ * has moved is believed; that it has not is not: since Linux 6.18 MOVE may move pages, not count them,
+ * and come upon them as if they had been there before (docs/design.md). So then, and when no answer
+ * comes (a stopped agent, a dead one), the question is put to the kernel: once no MOVE can happen any
+ * more, what is populated in the half, which was empty, has moved. The program's own addresses cannot
+ * be asked: they may have been moved or mapped again by an event still unread.
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
 #include "space/space-impl.h"
 
 #define REVOKE_NS (250ULL * 1000 * 1000)
+#define STAGE_RUNS 64u
 
 /* The page is in the stage: from now on its slot is what the program has. */
 static void victim_moved(struct space *sp, struct page_leaf *leaf, const struct victim *v,
@@ -108,14 +112,42 @@ static void victims_lost(struct space *sp, const uint8_t *result)
 	evict_unreserve(sp);
 }
 
-static bool any_moved(const struct space *sp, const uint8_t *result)
+static uint32_t count_moved(const struct space *sp, const uint8_t *result)
 {
-	uint32_t k;
+	uint32_t k, n = 0;
 
 	for (k = 0; k < sp->n_victims; k++)
-		if (result[k] == USWAP_MOVED)
-			return true;
-	return false;
+		n += result[k] == USWAP_MOVED;
+	return n;
+}
+
+/*
+ * Victims that lie in the stage have moved, whatever @result says. pre: no MOVE can happen any more, and
+ * what was moved was not read yet (a hole that is read is populated). Return: 0; -errno.
+ */
+static int stage_find(struct space *sp, uint8_t *result)
+{
+	const uint64_t first =
+		sp->stage.start + (uint64_t)sp->half_sent * USWAP_STAGE_HALF_PAGES * PAGE_BYTES;
+	const uint64_t end = first + (uint64_t)sp->n_victims * PAGE_BYTES;
+	struct mem_present runs[STAGE_RUNS];
+	uint64_t at = first;
+
+	while (at < end) {
+		uint64_t next = end;
+		uint32_t n = 0, k;
+		int r = sp->mem->ops->scan(sp->mem, at, end, runs, STAGE_RUNS, &n, &next);
+
+		if (r)
+			return r;
+		for (k = 0; k < n; k++)
+			memset(result + (runs[k].range.start - first) / PAGE_BYTES, USWAP_MOVED,
+			       (runs[k].range.end - runs[k].range.start) / PAGE_BYTES);
+		if (next <= at)
+			return -EIO; /* what was not looked at may have moved */
+		at = next;
+	}
+	return 0;
 }
 
 /*
@@ -133,7 +165,7 @@ static int gate_complete(struct space *sp, const uint8_t *result)
 
 	if (sp->half_sent == USWAP_STAGE_HALVES)
 		return 0;
-	r = any_moved(sp, result) ? fetch_stage(sp, sp->buf, sp->n_victims) : 0;
+	r = count_moved(sp, result) ? fetch_stage(sp, sp->buf, sp->n_victims) : 0;
 	if (r == -EPROTO)
 		victims_lost(sp, result);
 	if (r)
@@ -180,6 +212,8 @@ static void gate_emptied(struct space *sp, bool freed)
 
 int gate_answer(struct space *sp, const struct uswap_msg_detached *msg)
 {
+	uint8_t result[USWAP_STAGE_HALF_PAGES];
+	uint32_t n_counted;
 	int r;
 
 	if (msg->seq != sp->seq || sp->gate == GATE_OPEN)
@@ -195,37 +229,35 @@ int gate_answer(struct space *sp, const struct uswap_msg_detached *msg)
 	}
 	if (msg->n_pages != sp->n_victims)
 		return -EPROTO;
+	memcpy(result, msg->result, sp->n_victims);
+	n_counted = count_moved(sp, result);
+	if (n_counted < sp->n_victims) {
+		if (stage_find(sp, result)) /* asked again when the agent is gone */
+			return sp->mem->ops->alive(sp->mem) ? SPACE_E_DEAD : -EPROTO;
+		sp->group->stats.n_uncounted += count_moved(sp, result) - n_counted;
+	}
 	gate_emptied(sp, !msg->free_err);
-	r = gate_complete(sp, msg->result);
+	r = gate_complete(sp, result);
 	if (r != SPACE_E_DEAD)
 		sp->gate = GATE_OPEN;
 	return r;
 }
 
 /*
- * Ask the kernel which victims lie in the stage. pre: no MOVE can happen any more.
+ * Nobody says which victims have moved. pre: no MOVE can happen any more.
  * Return: 0 every victim's fate is known; SPACE_E_DEAD or -errno: it is not.
  */
 static int gate_resolve(struct space *sp)
 {
 	uint8_t result[USWAP_STAGE_HALF_PAGES];
-	uint32_t k;
-	int err;
+	int r;
 
-	for (k = 0; k < sp->n_victims; k++) {
-		uint64_t at = sp->stage.start +
-			      (uint64_t)(sp->half_sent * USWAP_STAGE_HALF_PAGES + k) * PAGE_BYTES;
-		struct mem_present run;
-		uint64_t next;
-		uint32_t n = 0;
-		int r = sp->mem->ops->scan(sp->mem, at, at + PAGE_BYTES, &run, 1, &n, &next);
-
-		if (r)
-			return r;
-		result[k] = n ? USWAP_MOVED : USWAP_MOVE_EVENTS;
-	}
-	err = gate_complete(sp, result);
-	return err == -EPROTO ? 0 : err; /* pages that the client took away are lost, and settled */
+	memset(result, USWAP_MOVE_EVENTS, sp->n_victims);
+	r = stage_find(sp, result);
+	if (r)
+		return r;
+	r = gate_complete(sp, result);
+	return r == -EPROTO ? 0 : r; /* pages that the client took away are lost, and settled */
 }
 
 int gate_tick(struct space *sp)
@@ -239,7 +271,7 @@ int gate_tick(struct space *sp)
 		r = gate_resolve(sp);
 	if (r)
 		return sp->mem->ops->alive(sp->mem) ? SPACE_E_DEAD : 0; /* try again next time */
-	sp->gate = GATE_REVOKED;
+	sp->gate = sp->agent ? GATE_REVOKED : GATE_OPEN;
 	sp->group->stats.n_revoked++;
 	return 0;
 }

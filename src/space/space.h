@@ -77,6 +77,7 @@ struct space_stats {
 	uint64_t n_busy;	/* MOVE refusals: shared by fork or pinned */
 	uint64_t n_hole;	/* MOVE found nothing */
 	uint64_t n_invalid;	/* MOVE refused the mapping */
+	uint64_t n_uncounted;	/* pages that MOVE has moved and not counted */
 	uint64_t n_poisoned;	/* pages whose bytes were lost */
 	uint64_t n_held;	/* layout events that came in the wrong order */
 	uint64_t n_forks;

@@ -210,16 +210,36 @@ static int move_page(struct fk_mm *mm, uint32_t dst, uint32_t src, bool holes)
 	return 0;
 }
 
+/*
+ * A page changed while it was looked at, and was moved at the second try, with those behind it. The first
+ * answer is remembered: nothing of this counts, and the next look finds the page moved already.
+ */
+static bool move_uncounted(struct fk_mm *mm, const struct fk_move *m, uint32_t from)
+{
+	uint32_t k = from;
+
+	while (k < m->n && !move_page(mm, m->dst + k, m->src + k, m->holes))
+		k++;
+	return k > from;
+}
+
 int fk_move(struct fk_mm *mm, const struct fk_move *m, uint32_t *ret_done)
 {
+	struct fk *fk = mm->fk;
+	uint32_t lost = m->n;
 	int r;
 
 	*ret_done = 0;
 	if (!m->aux && mm->main->n_changing)
 		return -EAGAIN;
+	if (fk->miscount_one_in && !rng_below(&fk->rng, fk->miscount_one_in))
+		lost = rng_below(&fk->rng, m->n);
 	r = move_check(mm, m);
 	while (!r && *ret_done < m->n) {
-		r = move_page(mm, m->dst + *ret_done, m->src + *ret_done, m->holes);
+		if (*ret_done == lost && move_uncounted(mm, m, lost))
+			r = -EEXIST;
+		else
+			r = move_page(mm, m->dst + *ret_done, m->src + *ret_done, m->holes);
 		*ret_done += !r;
 	}
 	fk_trace(mm->fk, "    mm %p move page %u n %u to %u: %d, %u done", (void *)mm, m->src, m->n,

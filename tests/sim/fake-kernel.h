@@ -133,6 +133,7 @@ struct fk {
 	struct fk_task *tasks[FK_MAX_TASKS];
 	uint32_t n_tasks;
 	uint32_t next_tid;
+	uint32_t miscount_one_in; /* MOVE loses count on the way, as in Linux 6.18; 0: never */
 	bool late_events; /* another thread's event may overtake one whose change came first */
 	uint64_t round;
 	void (*preempt)(void *user); /* called before each memory operation: others may run */
@@ -196,7 +197,10 @@ void fk_change(struct fk_mm *mm, struct frange at, void (*fn)(struct fk_vma *vma
 	       bool on);
 bool fk_reclaim_lazy(struct fk_mm *mm, uint32_t page); /* true: it was dropped */
 
-/* UFFDIO_MOVE. Return: 0; -errno. *ret_done pages were moved in either case. */
+/*
+ * UFFDIO_MOVE. Return: 0; -errno. *ret_done pages were moved in either case; with fk->miscount_one_in
+ * perhaps more.
+ */
 struct fk_move {
 	uint32_t dst, src, n;
 	bool aux;   /* by aux, which has no events */

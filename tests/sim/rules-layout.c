@@ -94,6 +94,51 @@ static void r1_revoke(void)
 	rig_free(r);
 }
 
+/* MOVE moves all of it, loses count, and says that something was there already. */
+static void r1_move_loses_count(void)
+{
+	struct rig *r = rig_new();
+	struct uswap_msg_detached *d = &r->p->agent.answer.detached;
+	uint32_t k;
+
+	rig_command(r, 8);
+	r->s.world.fk.miscount_one_in = 1;
+	rig_agent(r);
+	ASSERT(d->n_pages == 8 && d->result[7] == USWAP_MOVE_OCCUPIED);
+	ASSERT(owner_receive(&r->s.owner, r->p) && r->sp->gate == GATE_OPEN);
+	r->s.world.fk.miscount_one_in = 0;
+	ASSERT(rig_is_out(r, RIG_FIRST) && rig_is_out(r, RIG_FIRST + 7));
+	for (k = 0; k < 2; k++) /* the stage is emptied */
+		rig_evict(r, 8);
+	rig_touch(r, r->t[1], RIG_FIRST + 7, false);
+	rig_free(r);
+}
+
+/* As above, and before the agent tries again an event comes: the answer does not even say occupied. */
+static void r1_move_loses_count_before_an_event(void)
+{
+	struct rig *r = rig_new();
+	struct uswap_msg_detached *d = &r->p->agent.answer.detached;
+
+	rig_command(r, 8);
+	r->s.world.fk.miscount_one_in = 1;
+	stop_after(r, 2 + 1);
+	r->p->agent.stopped = false;
+	r->s.world.fk.miscount_one_in = 0;
+	program_munmap(r->t[1], rig_range(20, 1));
+	ASSERT(!rig_run(r->t[1]));
+	rig_agent(r);
+	ASSERT(d->n_pages == 8 && d->result[7] == USWAP_MOVE_EVENTS);
+	ASSERT(owner_receive(&r->s.owner, r->p) && r->sp->gate == GATE_OPEN);
+	rig_serve(r);
+	ASSERT(rig_run(r->t[1]));
+	ASSERT(rig_is_out(r, RIG_FIRST + 7));
+	while (owner_put(&r->s.owner))
+		;
+	rig_touch(r, r->t[2], RIG_FIRST + 7, false);
+	rig_free(r);
+}
+
 /* What is gone from the program has not moved to the stage: it was moved elsewhere by the program. */
 static void r1_revoke_moved_away(void)
 {
@@ -543,6 +588,8 @@ static void r2_shrink_while_it_is_asked(void)
 const struct rule rules_layout[] = {
 	{ "r1_unmap_under_command", r1_unmap_under_command },
 	{ "r1_revoke", r1_revoke },
+	{ "r1_move_loses_count", r1_move_loses_count },
+	{ "r1_move_loses_count_before_an_event", r1_move_loses_count_before_an_event },
 	{ "r1_revoke_moved_away", r1_revoke_moved_away },
 	{ "r1_revoke_emptied", r1_revoke_emptied },
 	{ "r1_agent_dies", r1_agent_dies },

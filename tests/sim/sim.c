@@ -177,6 +177,7 @@ static bool run(const struct options *opt, uint64_t seed, bool *ret_fired)
 	s->world.ops = opt->ops;
 	s->world.flags_race = opt->flags_race;
 	s->world.fk.late_events = opt->late_events;
+	s->world.fk.miscount_one_in = 8;
 	s->world.fk.fail_one_in = opt->fail_one_in;
 	s->world.fk.fail_at = opt->fail_at;
 	s->world.touch_pct = 55 + rng_below(&s->rng, 40);
