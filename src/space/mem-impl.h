@@ -24,6 +24,7 @@ struct mem_linux {
 	int agent_sock; /* borrowed; -1: none */
 	uint64_t protect_addr;
 	struct {
+		uint64_t since_ns; /* what was asked about */
 		uint32_t n;
 		struct {
 			int tid;
@@ -46,7 +47,7 @@ int mem_map_has_flag(struct mem_linux *m, uint64_t addr, const char *flag);
 
 /* mem-threads.c */
 int mem_protected_ranges(struct mem *m, struct urange *ranges, uint32_t n, uint32_t *ret_n);
-bool mem_inside_zap(struct mem *m);
+bool mem_inside_zap(struct mem *m, uint64_t since_ns);
 int mem_find_calls(struct mem *m, struct mem_call *calls, uint32_t n_max, uint32_t *ret_n,
 		   uint32_t *ret_n_running);
 /* Call @fn for each thread id; stops when it returns other than 0. Return: that, or -errno. */

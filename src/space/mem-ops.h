@@ -136,8 +136,11 @@ struct mem_ops {
 	int (*protected_ranges)(struct mem *m, struct urange *ranges, uint32_t n, uint32_t *ret_n);
 	/* Threads of the process, the agent among them; 0: not known. */
 	uint32_t (*n_threads)(struct mem *m);
-	/* True if a thread is inside madvise() or something else that may still empty pages. */
-	bool (*inside_zap)(struct mem *m);
+	/*
+	 * True if a thread is inside madvise() or something else that may still empty pages, of which the
+	 * event was read at @since_ns. May have to be asked several times, a while between.
+	 */
+	bool (*inside_zap)(struct mem *m, uint64_t since_ns);
 	/* 0 while the address space exists; -ESRCH. */
 	int (*alive)(struct mem *m);
 	/* One message to the agent, without blocking: -EAGAIN, -EPIPE. */

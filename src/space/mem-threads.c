@@ -221,9 +221,9 @@ struct zap_check {
 };
 
 /*
- * A thread that waits in another call, or for a fault, is not in madvise(). One that runs may be;
- * once its user time has grown it has left whatever call it was in (by two ticks: with accounting by
- * ticks one may be charged wrongly).
+ * A thread that waits in another call, or for a fault, is not in madvise(). One that runs may be; once its
+ * user time has grown since a look after the event it has left whatever call it was in (by two ticks: with
+ * accounting by ticks one may be charged wrongly).
  */
 static int thread_zap(struct mem_linux *m, int tid, void *user)
 {
@@ -263,12 +263,16 @@ static int thread_zap(struct mem_linux *m, int tid, void *user)
 	return 0;
 }
 
-bool mem_inside_zap(struct mem *base)
+bool mem_inside_zap(struct mem *base, uint64_t since_ns)
 {
 	struct mem_linux *m = mem_linux_of(base);
 	struct zap_check check;
 	uint32_t k;
 
+	if (m->zap.since_ns !=
+	    since_ns) /* marks from before say nothing of a call that came since */
+		m->zap.n = 0;
+	m->zap.since_ns = since_ns;
 	check.inside = false;
 	check.n = 0;
 	if (mem_each_thread(m, thread_zap, &check))

@@ -341,7 +341,8 @@ static bool wants_rescan(struct space *sp)
 	uint64_t now = space_now_ns(sp);
 
 	return sp->n_unknown >= RESCAN_MIN_PAGES && sp->gate == GATE_OPEN &&
-	       now - sp->unknown_ns > RESCAN_NS && !sp->mem->ops->inside_zap(sp->mem);
+	       now - sp->unknown_ns > RESCAN_NS &&
+	       !sp->mem->ops->inside_zap(sp->mem, sp->unknown_ns);
 }
 
 int space_tick(struct space *sp)

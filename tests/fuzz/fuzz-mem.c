@@ -214,8 +214,9 @@ static uint32_t op_n_threads(struct mem *m)
 	return 0;
 }
 
-static bool op_inside_zap(struct mem *m)
+static bool op_inside_zap(struct mem *m, uint64_t since_ns)
 {
+	(void)since_ns;
 	return false;
 }
 

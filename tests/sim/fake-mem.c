@@ -482,10 +482,11 @@ static uint32_t op_n_threads(struct mem *base)
 	return m->n_threads(m->uffd->mm) + (m->agent->state != AGENT_NONE);
 }
 
-static bool op_inside_zap(struct mem *base)
+static bool op_inside_zap(struct mem *base, uint64_t since_ns)
 {
 	struct fake_mem *m = fake_mem_of(base);
 
+	(void)since_ns; /* the fake kernel knows */
 	enter(m);
 	return fails(m) || (m->uffd->mm && m->inside_zap && m->inside_zap(m->uffd->mm));
 }

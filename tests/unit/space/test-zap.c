@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * test-zap - when is it certain that no thread is inside of a call that empties pages?
+ *
+ * Of this process itself, in which one thread runs.
+ */
+#include "test-common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "space/mem-linux.h"
+
+struct zap {
+	struct mem *mem;
+	pthread_t thread;
+	_Atomic bool done;
+};
+
+static void *run(void *user)
+{
+	struct zap *z = user;
+
+	while (!atomic_load(&z->done))
+		;
+	return NULL;
+}
+
+static uint64_t cpu_ns(const struct zap *z)
+{
+	struct timespec ts;
+	clockid_t clock;
+
+	assert_int_equal(pthread_getcpuclockid(z->thread, &clock), 0);
+	assert_int_equal(clock_gettime(clock, &ts), 0);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* The thread gets so many ticks of 10 ms. */
+static void wait_ticks(const struct zap *z, uint32_t n)
+{
+	const uint64_t end = cpu_ns(z) + n * 10000000ull;
+
+	while (cpu_ns(z) < end)
+		usleep(1000);
+}
+
+static void test_marks(void **state)
+{
+	const struct zap *z = *state;
+	struct mem *m = z->mem;
+
+	assert_true(m->ops->inside_zap(m, 1)); /* it runs, who knows where */
+	assert_true(m->ops->inside_zap(m, 1));
+	wait_ticks(z, 6);
+	assert_false(m->ops->inside_zap(m, 1));
+	assert_true(m->ops->inside_zap(m, 1));
+}
+
+/* An event has come: that it ran in user mode before says nothing of where it is now. */
+static void test_marks_are_of_one_event(void **state)
+{
+	const struct zap *z = *state;
+	struct mem *m = z->mem;
+
+	assert_true(m->ops->inside_zap(m, 10));
+	wait_ticks(z, 6);
+	assert_true(m->ops->inside_zap(m, 11));
+	wait_ticks(z, 6);
+	assert_false(m->ops->inside_zap(m, 11));
+}
+
+static int setup(void **state)
+{
+	static struct zap z;
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 || mem_linux_new(&z.mem, fd, true) || mem_linux_bind(z.mem, getpid()))
+		return -1;
+	atomic_store(&z.done, false);
+	*state = &z;
+	return pthread_create(&z.thread, NULL, run, &z);
+}
+
+static int teardown(void **state)
+{
+	struct zap *z = *state;
+
+	atomic_store(&z->done, true);
+	pthread_join(z->thread, NULL);
+	z->mem->ops->free(z->mem);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_marks_are_of_one_event, setup, teardown),
+	};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0) {
+		printf("not run: userfaultfd: %s\n", strerror(errno));
+		return 77;
+	}
+	close(fd);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
