@@ -69,7 +69,7 @@ static bool may_be_older_than_arrival(const struct space *sp, const struct mem_e
 	return false;
 }
 
-/* Parts of @set in @from, shifted to @to; returned in @ret, which the caller frees. */
+/* Parts of @set in @from, as they lie when @from is at @to; in @ret, which the caller frees. */
 static int regions_shift(struct region_set *set, struct urange from, uint64_t to,
 			 struct region_set *ret)
 {
@@ -87,6 +87,18 @@ static int regions_shift(struct region_set *set, struct urange from, uint64_t to
 			return r;
 	}
 	return 0;
+}
+
+/* What is known of a mapping's flags moves with it. The UNMAP of where it was comes, or it left them. */
+static int flags_move(struct region_set *set, struct urange from, uint64_t to)
+{
+	_cleanup_(region_set_deinit) struct region_set moved = { 0 };
+	uint32_t i;
+	int r = regions_shift(set, from, to, &moved);
+
+	for (i = 0; !r && i < moved.n; i++)
+		r = region_add(set, moved.ranges[i]);
+	return r;
 }
 
 /*
@@ -209,7 +221,6 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 	struct urange from = event_source(ev);
 	struct urange to = event_target(ev);
 	_cleanup_(region_set_deinit) struct region_set moved = { 0 };
-	_cleanup_(region_set_deinit) struct region_set moved_no_ahead = { 0 };
 	_cleanup_(region_set_deinit) struct region_set stay = { 0 };
 	uint32_t i;
 	int r;
@@ -220,8 +231,6 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 		r = region_remove(&sp->arrived, from);
 	if (!r)
 		r = regions_shift(&sp->regions, from, to.start, &moved);
-	if (!r)
-		r = regions_shift(&sp->no_ahead, from, to.start, &moved_no_ahead);
 	event_forget(sp, to);
 	remap_pages(sp, from, to.start, &stay);
 	if (!r)
@@ -230,8 +239,10 @@ int event_remap(struct space *sp, const struct mem_event *ev)
 		r = region_remove(&sp->regions, to);
 	for (i = 0; !r && i < moved.n; i++)
 		r = region_add(&sp->regions, moved.ranges[i]);
-	for (i = 0; !r && i < moved_no_ahead.n; i++)
-		r = region_add(&sp->no_ahead, moved_no_ahead.ranges[i]);
+	if (!r)
+		r = flags_move(&sp->no_ahead, from, to.start);
+	if (!r)
+		r = flags_move(&sp->wiped, from, to.start);
 	for (i = 0; !r && i < stay.n; i++) {
 		r = region_add(&sp->regions, stay.ranges[i]);
 		if (!r)
@@ -278,6 +289,8 @@ static int event_unmap(struct space *sp, const struct mem_event *ev)
 	if (!r)
 		r = region_remove(&sp->no_ahead, range);
 	if (!r)
+		r = region_remove(&sp->wiped, range);
+	if (!r)
 		r = region_remove(&sp->arrived, range);
 	sp->mem->ops->wake(sp->mem, range.start, range.end - range.start);
 	return r;
@@ -291,21 +304,15 @@ static int apply_remap(struct space *sp, const struct mem_event *told)
 	sp->unknown_ns = space_now_ns(sp);
 	ev.known = region_overlaps(&sp->regions, event_source(told)) ||
 		   region_overlaps(&sp->news, event_source(told));
-	r = fork_note_own(sp, event_source(told));
-	if (!r)
-		r = fork_note_own(sp, event_target(told));
-	if (!r)
-		r = event_remap(sp, &ev);
+	r = event_remap(sp, &ev);
 	return r ? r : fork_follow(sp, &ev);
 }
 
 static int apply_now(struct space *sp, const struct mem_event *ev)
 {
-	int r;
-
 	switch (ev->type) {
 	case MEM_EVENT_FORK:
-		return fork_apply(sp, ev->child);
+		return fork_apply(sp, ev);
 	case MEM_EVENT_REMAP:
 		return apply_remap(sp, ev);
 	case MEM_EVENT_REMOVE:
@@ -313,8 +320,7 @@ static int apply_now(struct space *sp, const struct mem_event *ev)
 		event_forget(sp, event_source(ev));
 		return 0;
 	case MEM_EVENT_UNMAP:
-		r = fork_note_own(sp, event_source(ev));
-		return r ? r : event_unmap(sp, ev);
+		return event_unmap(sp, ev);
 	case MEM_EVENT_FAULT:
 		break;
 	}
@@ -348,13 +354,14 @@ static bool is_doubtful(const struct space *sp, const struct mem_event *ev)
 {
 	uint32_t i;
 
+	if (ev->type == MEM_EVENT_FORK) /* of all pages */
+		return sp->suspects.n;
 	for (i = 0; i < sp->n_doubts; i++) {
 		const struct doubt *d = &sp->doubts[i];
 		const struct urange to = { d->to, d->to + (d->range.end - d->range.start) };
 
 		/* an UNMAP of where they were is asked about in the same way */
-		if (ev->type == MEM_EVENT_FORK ||
-		    (ev->type != MEM_EVENT_UNMAP && concerns(ev, d->range)) || concerns(ev, to))
+		if ((ev->type != MEM_EVENT_UNMAP && concerns(ev, d->range)) || concerns(ev, to))
 			return true;
 	}
 	return false;
@@ -472,7 +479,11 @@ int event_apply(struct space *sp, const struct mem_event *told)
 	if (told->type == MEM_EVENT_REMAP || told->type == MEM_EVENT_UNMAP)
 		here.newest = witness_is_newest(sp, told);
 	ASSERT(sp->gate != GATE_SHUT);
-	if (target_taken(sp, ev) && empties_target(sp, ev))
+	if (told->type == MEM_EVENT_REMAP || told->type == MEM_EVENT_UNMAP)
+		r = fork_note_own(sp, event_source(told));
+	if (!r && told->type == MEM_EVENT_REMAP)
+		r = fork_note_own(sp, event_target(told));
+	if (!r && target_taken(sp, ev) && empties_target(sp, ev))
 		r = held_release_target(sp, ev);
 	if (r)
 		return r;
@@ -482,6 +493,8 @@ int event_apply(struct space *sp, const struct mem_event *told)
 		if (!r)
 			r = array_reserve(&sp->held, sp->n_held, &sp->n_held_max,
 					  sizeof(*sp->held));
+		if (!r && ev->type == MEM_EVENT_FORK)
+			r = fork_note_flags(sp, &here);
 		if (r)
 			return r;
 		here.newest = false; /* others will be applied before it */
@@ -573,6 +586,8 @@ static int suspect_check(struct space *sp, struct urange range)
 	}
 	if (!r)
 		r = region_remove(&sp->regions, range);
+	if (!r)
+		r = region_remove(&sp->wiped, range);
 	for (i = 0; !r && i < keep.n; i++)
 		r = region_add(&sp->regions, keep.ranges[i]);
 	return r;

@@ -189,7 +189,7 @@ static int fault_answer(struct space *sp, const struct waiting_fault *f)
 	uint32_t i = page_in_leaf(f->addr);
 	int r;
 
-	if (space_is_unsettled(sp)) {
+	if (space_is_unsettled(sp) || sp->born_of) { /* or its parent may tell what it has where */
 		fault_wait_for(sp, f, WAIT_RETRY);
 		return 0;
 	}
@@ -255,6 +255,7 @@ int space_retry(struct space *sp, struct slot_id id)
 		return 0;
 	if (sp->gate != GATE_SHUT)
 		(void)event_settle(sp);
+	fork_grow_up(sp);
 	r = id.v ? 0 : load_file_retry(sp);
 	if (r)
 		return r;

@@ -8,13 +8,15 @@
  * (DONTFORK) or has empty (WIPEONFORK) are known from the parent's mappings, which cannot change
  * their flags while the fork waits for us, unless by a thread that races with it.
  *
- * The child is served at once and evicted from only when it has an agent of its own.
+ * The child is evicted from only when it has an agent of its own.
  *
  * An mremap() of another thread that was made before the fork may be told of after it: MREMAP_FIXED tells
  * first of what it replaced, and goes on when its thread has run. Until no event is on its way any more the
- * child's own mappings are asked whether they are as before the move or as after it. What the child has
- * itself moved or unmapped since says nothing about that: it was born with it, so the parent's move came
- * later. (Parent and child often go on alike, and make the same move to the same place.)
+ * child is young: its faults wait, and of each move of its parent its own mappings are asked whether they
+ * are as before or as after it. What the child has itself moved or unmapped since says nothing about that:
+ * it was born with it, so the parent's move came later. (Parent and child often go on alike, and make the
+ * same move to the same place.) A parent that is never quiet is not waited for longer than YOUNG_MAX_NS:
+ * whoever was about to tell of a change when it forked has done so.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +25,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "space/space-impl.h"
+
+#define YOUNG_MAX_NS (1000ULL * 1000 * 1000)
 
 static int fork_leaf(struct space *sp, struct space *child, struct page_leaf *leaf, uint64_t base)
 {
@@ -45,19 +49,24 @@ static int fork_leaf(struct space *sp, struct space *child, struct page_leaf *le
 	return 0;
 }
 
+int fork_note_flags(struct space *sp, struct mem_event *ev)
+{
+	int r = sp->pid ? sp->mem->ops->read_maps(sp->mem, MEM_MAPS_FLAGS, &ev->maps, &ev->n_maps)
+			: -ESRCH;
+
+	return r == -ESRCH ? 0 : r;
+}
+
 /*
  * What the child does not have, or has empty. A parent that is itself a fork child without agent has
  * no pid yet: then what was known of its own parent holds.
  */
-static int fork_flags(struct space *sp, struct space *child)
+static int fork_flags(struct space *sp, struct space *child, const struct mem_map *maps, uint32_t n)
 {
-	_cleanup_(freep) struct mem_map *maps = NULL;
-	uint32_t n = 0;
 	uint32_t i;
-	int r;
+	int r = 0;
 
-	r = sp->pid ? sp->mem->ops->read_maps(sp->mem, MEM_MAPS_FLAGS, &maps, &n) : -ESRCH;
-	if (r == -ESRCH) {
+	if (!maps) {
 		r = region_copy(&child->wiped, &sp->wiped);
 		for (i = 0; i < child->wiped.n; i++)
 			event_forget(child, child->wiped.ranges[i]);
@@ -86,9 +95,11 @@ static void born_of_set(struct space *child, struct space *sp)
 	region_set_deinit(&child->born_with);
 }
 
-int fork_apply(struct space *sp, struct mem *child_mem)
+int fork_apply(struct space *sp, const struct mem_event *told)
 {
+	_cleanup_(freep) struct mem_map *maps = NULL;
 	struct space_group *g = sp->group;
+	struct mem_event ev = *told;
 	struct space *child = NULL;
 	struct page_leaf *leaf;
 	uint64_t addr = 0;
@@ -97,9 +108,14 @@ int fork_apply(struct space *sp, struct mem *child_mem)
 
 	ASSERT(sp->gate != GATE_SHUT);
 	g->stats.n_forks++;
-	r = space_new(&child, g, child_mem);
+	r = ev.maps ? 0 : fork_note_flags(sp, &ev);
+	maps = ev.maps;
+	if (r)
+		return err_trace(r); /* the caller stops: as below */
+	r = space_new(&child, g, ev.child);
 	ASSERT(!r); /* a child that cannot be served would read zeroes: stop, and keep its memory */
 	child->unchecked = true;
+	child->born_ns = space_now_ns(sp);
 	child->hand = sp->hand;
 	r = region_copy(&child->regions, &sp->regions);
 	if (!r)
@@ -107,9 +123,9 @@ int fork_apply(struct space *sp, struct mem *child_mem)
 	for (; !r && (leaf = page_map_next(&sp->map, &addr)); addr += LEAF_BYTES)
 		r = fork_leaf(sp, child, leaf, addr);
 	if (!r)
-		r = fork_flags(sp, child);
+		r = fork_flags(sp, child, maps, ev.n_maps);
 	if (r)
-		return err_trace(r); /* the caller stops: as above */
+		return err_trace(r);
 	r = sp->born_of ? region_copy(&child->born_with, &sp->own_moves) : 0;
 	for (i = 0; !r && i < sp->born_with.n; i++)
 		r = region_add(&child->born_with, sp->born_with.ranges[i]);
@@ -207,4 +223,19 @@ void fork_settled(struct space *sp)
 	list_for_each(child, &sp->group->spaces, link)
 		if (child->born_of == sp)
 			born_of_set(child, NULL);
+}
+
+void fork_grow_up(struct space *sp)
+{
+	struct space *parent = sp->born_of;
+
+	if (!parent || parent->gate == GATE_SHUT)
+		return;
+	fork_grow_up(parent);
+	if (event_settle(parent) != -EAGAIN || parent->born_of ||
+	    space_now_ns(sp) - sp->born_ns < YOUNG_MAX_NS ||
+	    parent->mem->ops->is_readable(parent->mem))
+		return;
+	parent->n_young--;
+	born_of_set(sp, NULL);
 }

@@ -57,6 +57,9 @@ struct mem_event {
 	bool newest;   /* REMAP, UNMAP: of all that was told about its source; set by event.c */
 	bool known;    /* REMAP: its source was in the regions, or news; set by event.c */
 	struct mem *child; /* FORK: the child's memory, owned by the receiver */
+	/* FORK that has to wait: the mappings as they were when it was read; set by event.c, malloc'ed */
+	struct mem_map *maps;
+	uint32_t n_maps;
 };
 
 /* One mapping of the client, from the kernel's list. */

@@ -178,12 +178,15 @@ void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, u
 int space_rescan(struct space *sp);
 
 /* fork.c */
-int fork_apply(struct space *sp, struct mem *child_mem);
+int fork_apply(struct space *sp, const struct mem_event *ev); /* consumes what @ev owns */
+int fork_note_flags(struct space *sp,
+		    struct mem_event *ev); /* it will be applied later. Return: 0; -errno */
 int fork_follow(struct space *sp,
 		const struct mem_event *ev); /* REMAP: for the young children as well */
 /* Its own event has changed [start, end). Return: 0; -ENOMEM */
 int fork_note_own(struct space *sp, struct urange range);
 void fork_settled(struct space *sp);   /* they need not follow any more */
+void fork_grow_up(struct space *sp);   /* ask whether it still has to follow its parent */
 void fork_space_end(struct space *sp); /* they follow its own parent, if it is young itself */
 
 /* detach.c */

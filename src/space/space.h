@@ -348,6 +348,7 @@ struct space {
 	uint32_t n_left;
 	struct space
 		*born_of; /* a fork of it, and not all of its events from before may have come */
+	uint64_t born_ns; /* when its fork was applied */
 	uint32_t n_young; /* spaces that are born of this one */
 	struct region_set own_moves; /* while .born_of: what its own events took away or brought */
 	struct region_set born_with; /* the same of those it was born of, before that */

@@ -338,6 +338,119 @@ static void r8_fork_overtakes_remap(void)
 	rig_free(r);
 }
 
+/* The same, and the child wants such a page before its parent has told where it is. */
+static void r8_young_child_waits(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap m = { rig_range(16, 8), rig_range(0, 8), false };
+	struct proc *child;
+	uint32_t k;
+
+	rig_evict(r, 32);
+	program_mremap(r->t[1], &m);
+	owner_service(&r->s.owner, r->sp);
+	child = rig_fork(r, r->t[0]);
+	program_touch(&child->thread[0], RIG_FIRST + 3, false);
+	for (k = 0; k < 3; k++) {
+		ASSERT(!rig_run(&child->thread[0]));
+		owner_service(&r->s.owner, child->space);
+		owner_retry(&r->s.owner, (struct slot_id){ 0 });
+	}
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	for (k = 0; !rig_run(&child->thread[0]); k++) {
+		ASSERT(k < 8);
+		owner_service(&r->s.owner, child->space);
+		owner_retry(&r->s.owner, (struct slot_id){ 0 });
+	}
+	rig_free(r);
+}
+
+/* A parent that is never quiet has told after a while what came before the fork. */
+static void r8_young_child_grows_up(void)
+{
+	struct rig *r = rig_new();
+	struct fk_mremap m = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	struct proc *child;
+	uint32_t k;
+
+	rig_evict(r, 32);
+	child = rig_fork(r, r->t[0]);
+	program_mremap(r->t[1], &m);
+	owner_service(&r->s.owner, r->sp); /* read, and its thread does not run */
+	program_touch(&child->thread[0], RIG_FIRST + 3, false);
+	ASSERT(!rig_run(&child->thread[0]));
+	for (k = 0; k < 3; k++) {
+		owner_service(&r->s.owner, child->space);
+		owner_retry(&r->s.owner, (struct slot_id){ 0 });
+		ASSERT(!rig_run(&child->thread[0]));
+	}
+	rig_pass(r, 2000);
+	owner_retry(&r->s.owner, (struct slot_id){ 0 });
+	ASSERT(rig_run(&child->thread[0]));
+	rig_told(r, r->t[1]);
+	rig_free(r);
+}
+
+/* A fork child without agent puts something where its parent had marked memory to be empty in a child. */
+static void r8_wiped_range_is_taken(void)
+{
+	const struct fk_mremap m = { rig_range(16, 4), rig_range(0, 4), false };
+	struct rig *r = rig_new();
+	struct proc *child, *grandchild;
+
+	program_set_flags(r->t[0], rig_range(0, 4), O_WIPE, true);
+	program_set_flags(r->t[0], rig_range(8, 4), O_WIPE, true);
+	rig_evict(r, 32);
+	child = rig_fork(r, r->t[0]);
+	r->sp = child->space;
+	rig_mremap(r, &child->thread[0], &m);
+	rig_mremap(r, &child->thread[0],
+		   &(struct fk_mremap){ rig_range(8, 4), { RIG_SPARE, RIG_SPARE + 4 }, false });
+	rig_touch(r, &child->thread[0], RIG_SPARE, true);
+	rig_touch(r, &child->thread[0], RIG_SPARE + 1, true);
+	grandchild = rig_fork(r, &child->thread[0]);
+	r->sp = grandchild->space;
+	rig_touch(r, &grandchild->thread[0], RIG_FIRST + 1, false);
+	rig_touch(r, &grandchild->thread[0], RIG_SPARE, false);
+	r->sp = r->p->space;
+	rig_free(r);
+}
+
+/*
+ * While it is not known whether an UNMAP is about what is there now a fork is read: it waits, and what its
+ * thread marks after the fork is no matter of the child.
+ */
+static void r8_fork_waits_for_doubt(void)
+{
+	const struct fk_mremap away = { rig_range(0, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
+	const struct fk_mremap into = { rig_range(16, 8), rig_range(0, 8), false };
+	struct rig *r = rig_new();
+	struct proc *child;
+
+	rig_evict(r, 32);
+	program_mremap(r->t[1], &away);
+	owner_service(&r->s.owner, r->sp); /* REMAP; its thread is slow */
+	program_mremap(r->t[2], &into);
+	owner_service(&r->s.owner, r->sp); /* REMAP of the second, which is slower */
+	ASSERT(!rig_run(r->t[1]));
+	owner_service(&r->s.owner, r->sp); /* UNMAP of the first */
+	ASSERT(r->sp->suspects.n);
+	program_fork(r->t[0]);
+	child = r->t[0]->child;
+	owner_service(&r->s.owner, r->sp);
+	ASSERT(rig_run(r->t[0]) && r->sp->n_held == 1);
+	program_set_flags(r->t[0], rig_range(24, 4), O_WIPE, true);
+	while (!rig_run(r->t[1]) || !rig_run(r->t[2]))
+		rig_serve(r);
+	rig_serve(r);
+	r->sp = child->space;
+	rig_touch(r, &child->thread[0], RIG_FIRST + 3, false);
+	rig_touch(r, &child->thread[0], RIG_FIRST + 25, false);
+	r->sp = r->p->space;
+	rig_free(r);
+}
+
 /* And so has a fork of that fork, made before the REMAP was read. */
 static void r8_fork_of_fork_overtakes_remap(void)
 {
@@ -568,6 +681,10 @@ const struct rule rules_page[] = {
 	{ "r8_snapshot", r8_snapshot },
 	{ "r8_fork_of_pages_on_their_way", r8_fork_of_pages_on_their_way },
 	{ "r8_fork_overtakes_remap", r8_fork_overtakes_remap },
+	{ "r8_young_child_waits", r8_young_child_waits },
+	{ "r8_young_child_grows_up", r8_young_child_grows_up },
+	{ "r8_wiped_range_is_taken", r8_wiped_range_is_taken },
+	{ "r8_fork_waits_for_doubt", r8_fork_waits_for_doubt },
 	{ "r8_fork_of_fork_overtakes_remap", r8_fork_of_fork_overtakes_remap },
 	{ "r8_fork_of_young_overtakes_remap", r8_fork_of_young_overtakes_remap },
 	{ "r8_fork_overtakes_remap_of_grown", r8_fork_overtakes_remap_of_grown },
