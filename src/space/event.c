@@ -61,8 +61,8 @@ static bool may_be_older_than_arrival(const struct space *sp, const struct mem_e
 	const struct urange range = event_source(ev);
 	uint32_t i;
 
-	if (ev->newest)
-		return false;
+	if (ev->newest || ev->older)
+		return ev->older;
 	for (i = region_lookup(&sp->arrived, range.start); i < sp->arrived.n; i++)
 		if (sp->arrived.ranges[i].start > range.start)
 			return sp->arrived.ranges[i].start < range.end;
@@ -476,6 +476,7 @@ int event_apply(struct space *sp, const struct mem_event *told)
 
 	/* who is told of after the thread whose change came after its own is inside of a call now */
 	here.in_order = told->type == MEM_EVENT_REMAP && event_is_alone(sp);
+	here.older = witness_is_older(sp, told);
 	if (told->type == MEM_EVENT_REMAP || told->type == MEM_EVENT_UNMAP)
 		here.newest = witness_is_newest(sp, told);
 	ASSERT(sp->gate != GATE_SHUT);

@@ -55,6 +55,7 @@ struct mem_event {
 	uint64_t len;  /* REMAP */
 	bool in_order; /* REMAP: no other thread's change can be told of after it; set by event.c */
 	bool newest;   /* REMAP, UNMAP: of all that was told about its source; set by event.c */
+	bool older;    /* UNMAP: what has come to its range was seen to be there; set by event.c */
 	bool known;    /* REMAP: its source was in the regions, or news; set by event.c */
 	struct mem *child; /* FORK: the child's memory, owned by the receiver */
 	/* FORK that has to wait: the mappings as they were when it was read; set by event.c, malloc'ed */

@@ -68,6 +68,8 @@ void witness_look(struct space *sp);
  * gone when witness_look() looked, and by no other call than its own.
  */
 bool witness_is_newest(struct space *sp, const struct mem_event *ev);
+/* Of @ev, an UNMAP, as above: some of what had arrived in its range was there still. To be asked first. */
+bool witness_is_older(struct space *sp, const struct mem_event *ev);
 void witness_forget(struct space *sp); /* no call is under way */
 
 /* fault.c: Return: 0; SPACE_E_DEAD */

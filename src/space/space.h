@@ -316,7 +316,8 @@ struct witness {
 	struct region_set gone; /* something had come there, and is not there now */
 	struct mem_call call[WITNESS_MAX_CALLS]; /* that have not told all, for what we know */
 	uint32_t n_calls;
-	bool is_blind; /* the kernel did not say */
+	bool has_looked; /* for the event that is read next, and at all that had come */
+	bool is_blind;	 /* the kernel did not say */
 };
 
 struct space {

@@ -10,7 +10,8 @@
  * So the kernel is asked before: as long as an event is unread its thread waits inside of its call, with
  * the change made. Of what has arrived, a part that is not mapped then was taken by a call that has not
  * told of it yet; if only one such call takes it, and the event that is read next is about what this call
- * takes, nothing came after it. In every other case nothing is said, and the doubt stays (event.c).
+ * takes, nothing came after it. If something of it is mapped, an UNMAP of that is older. In every other
+ * case nothing is said, and the doubt stays (event.c).
  *
  * Who waits is seen, who runs is not. A thread that has told a part of what it does runs for a moment: what
  * was known of its call counts until all was read. So does, after each read, everybody who waits to be
@@ -92,12 +93,14 @@ void witness_look(struct space *sp)
 
 	q.n = 0;
 	w->gone.n = 0;
+	w->has_looked = false;
 	ask_about(&q, &sp->arrived, all);
 	for (i = 0; i < sp->n_left; i++)
 		ask_about(&q, &sp->regions, sp->left[i]);
 	if (!q.n)
 		return;
 	r = look_for_gone(sp, &q);
+	w->has_looked = !r && q.n < MAX_ASKED;
 	/* a read wakes all that wait to be read: who sleeps again is seen the next time */
 	for (i = 0; !r && n_running && i < (w->gone.n ? MAX_LOOKS : 1); i++) {
 		if (i)
@@ -145,6 +148,14 @@ static uint32_t only_call(const struct witness *w, struct urange source)
 	return only;
 }
 
+bool witness_is_older(struct space *sp, const struct mem_event *ev)
+{
+	const struct witness *w = &sp->witness;
+
+	return ev->type == MEM_EVENT_UNMAP && w->has_looked &&
+	       !is_gone(w, &sp->arrived, event_source(ev));
+}
+
 bool witness_is_newest(struct space *sp, const struct mem_event *ev)
 {
 	struct witness *w = &sp->witness;
@@ -161,5 +172,6 @@ bool witness_is_newest(struct space *sp, const struct mem_event *ev)
 	    source.start == w->call[call].range.start)
 		w->call[call] = w->call[--w->n_calls];
 	w->gone.n = 0; /* seen before this event, and no other */
+	w->has_looked = false;
 	return newest;
 }

@@ -340,6 +340,29 @@ static void r2_remap_overtakes_unmap(void)
 	rig_free(r);
 }
 
+/*
+ * As above, of what had grown and is not in the table: nothing says that the place is taken. The UNMAP
+ * begins inside of what has come, which is there still when it is read.
+ */
+static void r2_remap_overtakes_unmap_of_a_part(void)
+{
+	const struct fk_mremap before = { rig_range(40, 2), { RIG_SPARE, RIG_SPARE + 2 }, false };
+	const struct fk_mremap into = { rig_range(16, 6), rig_range(RIG_PAGES, 6), false };
+	struct rig *r = rig_new();
+
+	rig_evict(r, 48);
+	rig_grow(r->t[1]);
+	rig_mremap(r, r->t[0], &before);
+	program_munmap(r->t[1], rig_range(RIG_PAGES, 4));
+	rig_told(r, r->t[1]);
+	r->s.world.fk.late_events = true;
+	program_munmap(r->t[1], rig_range(RIG_PAGES + 4, 4)); /* made, not queued */
+	overtake(r, &into);
+	rig_touch(r, r->t[0], RIG_FIRST + RIG_PAGES + 3, false);
+	rig_touch(r, r->t[0], RIG_FIRST + RIG_PAGES + 5, false);
+	rig_free(r);
+}
+
 /* Late as before, and the second thread had claimed the free place with a mapping that got registered. */
 static void r2_unmap_of_mremap_comes_after_another(void)
 {
@@ -600,6 +623,7 @@ const struct rule rules_layout[] = {
 	{ "r2_adopt_only_what_is_registered", r2_adopt_only_what_is_registered },
 	{ "r2_remap_overtakes_unmap", r2_remap_overtakes_unmap },
 	{ "r2_unmap_of_mremap_comes_late", r2_unmap_of_mremap_comes_late },
+	{ "r2_remap_overtakes_unmap_of_a_part", r2_remap_overtakes_unmap_of_a_part },
 	{ "r2_unmap_of_mremap_comes_after_another", r2_unmap_of_mremap_comes_after_another },
 	{ "r2_remap_overtakes_remap", r2_remap_overtakes_remap },
 	{ "r2_remap_overtakes_remap_of_grown", r2_remap_overtakes_remap_of_grown },
