@@ -78,7 +78,7 @@ uint64_t space_bring_home(struct space *sp, struct urange range, uint32_t n_max)
 	uint64_t n_out = 0;
 	struct page_leaf *leaf;
 
-	if (!sp->dead && event_settle(sp))
+	if (!sp->dead && (event_settle(sp) || sp->born_of))
 		n_max = 0; /* count only: what is where is not certain */
 	while (!sp->dead && addr < range.end && (leaf = page_map_next(&sp->map, &addr)) &&
 	       addr < range.end) {

@@ -269,8 +269,8 @@ bool mem_inside_zap(struct mem *base, uint64_t since_ns)
 	struct zap_check check;
 	uint32_t k;
 
-	if (m->zap.since_ns !=
-	    since_ns) /* marks from before say nothing of a call that came since */
+	/* marks from before say nothing of a call that came since */
+	if (m->zap.since_ns != since_ns)
 		m->zap.n = 0;
 	m->zap.since_ns = since_ns;
 	check.inside = false;

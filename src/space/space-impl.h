@@ -181,8 +181,8 @@ int space_rescan(struct space *sp);
 
 /* fork.c */
 int fork_apply(struct space *sp, const struct mem_event *ev); /* consumes what @ev owns */
-int fork_note_flags(struct space *sp,
-		    struct mem_event *ev); /* it will be applied later. Return: 0; -errno */
+/* @ev will be applied later: keep what the parent's mappings say now. Return: 0; -errno */
+int fork_note_flags(struct space *sp, struct mem_event *ev);
 int fork_follow(struct space *sp,
 		const struct mem_event *ev); /* REMAP: for the young children as well */
 /* Its own event has changed [start, end). Return: 0; -ENOMEM */

@@ -356,6 +356,7 @@ int space_tick(struct space *sp)
 	load_file_tick(sp);
 	if (sp->n_young && sp->gate != GATE_SHUT) /* its children wait for that */
 		(void)event_settle(sp);
+	fork_grow_up(sp);
 	r = gate_tick(sp);
 	if (!r && wants_rescan(sp)) {
 		sp->n_unknown = 0;
