@@ -34,6 +34,11 @@
 #define SAMPLE_MAX_NS (50ULL * 1000 * 1000)
 #define STATUS_NS (50ULL * 1000 * 1000)
 #define PSS_NS (100ULL * 1000 * 1000)
+#define MANAGE_NS (2ULL * 1000 * 1000) /* between two looks at the mappings: at least */
+#define MANAGE_MAX_NS (1000ULL * 1000 * 1000)
+#define MANAGE_MIN_PAGES 128u
+#define MANAGE_UNKNOWN_NS (20ULL * 1000 * 1000) /* if it may be known memory that has grown */
+#define MANAGE_UNKNOWN_PAGES 2048u
 #define FUTILE_RATIO 0.88
 #define FUTILE_RETRY_NS (2000ULL * 1000 * 1000)
 #define WARN_NS (5000ULL * 1000 * 1000)
@@ -338,13 +343,37 @@ static void check_futile(struct worker *w, uint64_t now)
 	}
 }
 
+/* Resident pages beyond @known. */
+static uint64_t rss_beyond(const struct space *sp, uint64_t known)
+{
+	return sp->rss_anon_pages > known ? sp->rss_anon_pages - known : 0;
+}
+
+/*
+ * Has it grown by memory that is not registered? What was emptied lately may be resident or not: it must
+ * not hide for long what is new.
+ */
+static bool has_news(const struct space *sp, uint64_t now)
+{
+	const uint64_t passed = now - sp->manage_ns;
+
+	if (!sp->manage_ns || passed >= MANAGE_MAX_NS)
+		return true;
+	if (passed < MANAGE_NS)
+		return false;
+	return rss_beyond(sp, sp->map.n_present + sp->n_unknown) >
+		       sp->managed_rss_pages + MANAGE_MIN_PAGES ||
+	       (passed >= MANAGE_UNKNOWN_NS &&
+		rss_beyond(sp, sp->map.n_present) >
+			sp->managed_unknown_pages + MANAGE_UNKNOWN_PAGES);
+}
+
 /* Memory of this space that is not registered yet and is worth it? */
 static void maybe_manage(struct worker *w, struct space *sp, uint64_t now)
 {
+	const uint64_t manage_ns = sp->manage_ns;
 	struct budget *b = &w->budget;
 	int64_t soon = (int64_t)(b->reserve_pages + 6144);
-	uint64_t known = sp->map.n_present + sp->n_unknown;
-	uint64_t grown;
 
 	if (sp->homing || !sp->agent)
 		return;
@@ -354,18 +383,14 @@ static void maybe_manage(struct worker *w, struct space *sp, uint64_t now)
 		return;
 	if (sp->unchecked && !client_result(w, sp->user, space_check_regions(sp)))
 		return;
-	grown = sp->rss_anon_pages > known ? sp->rss_anon_pages - known : 0;
-	if (sp->manage_ns && grown <= sp->managed_rss_pages + 128 &&
-	    now - sp->manage_ns < 1000000000ULL)
-		return;
-	if (sp->manage_ns && now - sp->manage_ns < 2000000)
+	if (!has_news(sp, now))
 		return;
 	if (!sp->agent_tid) /* it names itself before it seals itself, after READY */
 		place_agent(w, sp);
-	if (!client_result(w, sp->user, space_manage(sp)))
-		return;
-	known = sp->map.n_present + sp->n_unknown;
-	sp->managed_rss_pages = sp->rss_anon_pages > known ? sp->rss_anon_pages - known : 0;
+	if (!client_result(w, sp->user, space_manage(sp)) || sp->manage_ns == manage_ns)
+		return; /* not now: events are unread */
+	sp->managed_rss_pages = rss_beyond(sp, sp->map.n_present + sp->n_unknown);
+	sp->managed_unknown_pages = rss_beyond(sp, sp->map.n_present);
 }
 
 /* Ask the policy: twenty times a second, with rates of about the last second. */

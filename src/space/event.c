@@ -273,6 +273,7 @@ static bool is_doubted(const struct space *sp, struct urange range)
 static int event_unmap(struct space *sp, const struct mem_event *ev)
 {
 	struct urange range = event_source(ev);
+	uint64_t n_unknown = sp->n_unknown;
 	int r;
 
 	if (may_be_older_than_arrival(sp, ev) || is_doubted(sp, range)) {
@@ -285,6 +286,7 @@ static int event_unmap(struct space *sp, const struct mem_event *ev)
 		return region_add(&sp->suspects, range); /* woken by the REMAP */
 	}
 	event_forget(sp, range);
+	sp->n_unknown = n_unknown; /* they are gone for certain */
 	r = region_remove(&sp->regions, range);
 	if (!r)
 		r = region_remove(&sp->no_ahead, range);

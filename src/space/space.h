@@ -390,9 +390,10 @@ struct space {
 	uint64_t last_fault_ns;
 	int agent_tid; /* the owner's, for placement; 0: not known */
 
-	uint64_t rss_anon_pages;    /* last sample */
-	uint64_t shared_pages;	    /* of these: counted at a relative */
-	uint64_t managed_rss_pages; /* not known to us after its mappings were last read */
+	uint64_t rss_anon_pages;	/* last sample */
+	uint64_t shared_pages;		/* of these: counted at a relative */
+	uint64_t managed_rss_pages;	/* not known to us after its mappings were last read */
+	uint64_t managed_unknown_pages; /* the same, if what was emptied is not resident */
 	uint64_t manage_ns;
 	uint64_t unshare_ns;	 /* last POPULATE */
 	uint64_t evict_after_ns; /* nothing could be chosen: not before */

@@ -612,6 +612,22 @@ static void r8_wipe_and_dont_fork(void)
 	rig_free(r);
 }
 
+/* What was unmapped is gone, and does not count as what may be resident without being known. */
+static void r10_unmapped_is_not_unknown(void)
+{
+	struct rig *r = rig_new();
+	const uint64_t n_unknown = r->sp->n_unknown;
+
+	program_munmap(r->t[1], rig_range(8, 16));
+	rig_told(r, r->t[1]);
+	ASSERT(r->sp->n_unknown == n_unknown && !rig_is_present(r, RIG_FIRST + 8));
+	program_madvise(r->t[1], rig_range(32, 8), false);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	ASSERT(r->sp->n_unknown == n_unknown + 8);
+	rig_free(r);
+}
+
 /* Shared pages refuse MOVE until they are exclusive again. */
 static void r8_unshare(void)
 {
@@ -693,6 +709,7 @@ const struct rule rules_page[] = {
 	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
 	{ "r8_unshare", r8_unshare },
+	{ "r10_unmapped_is_not_unknown", r10_unmapped_is_not_unknown },
 	{ "r11_protected_pages_stay", r11_protected_pages_stay },
 	{ "r11_traced", r11_traced },
 	{ NULL, NULL },

@@ -73,3 +73,24 @@ if [ -e "$work/err.limit" ] && [ "$full" != 1 ]; then
 	grep -q 'cannot be held: the data does not compress enough' "$work/err.limit" ||
 		fail "outgrow under --limit: no reason, or the wrong one: $(cat "$work/err.limit")"
 fi
+
+# Mapped, filled and unmapped again and again, and then more than before: what has gone hides nothing new.
+cat >"$work/refill.py" <<'PYTHON'
+import mmap, sys
+
+def fill(mib):
+    m = mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for page in range(0, mib << 20, 4096):
+        m[page:page + 16] = b"%016d" % page
+    return m
+
+for i in range(6):
+    fill(int(sys.argv[1])).close()
+m = fill(int(sys.argv[2]))
+print("refill", sum(m[page] for page in range(0, len(m), 4096)))
+PYTHON
+managed 120 "$python" "$work/refill.py" 60 160
+if [ "$uswap" != plain ] && [ -s "$work/stats.limit" ]; then
+	over=$(stats_get "$work/stats.limit" peak_over_bytes)
+	[ "$over" -le $((8 << 20)) ] || fail "refill: $over bytes above the limit"
+fi
