@@ -17,23 +17,24 @@
 #include "base/error.h"
 #include "space/space-impl.h"
 
-static void forget_page(struct space *sp, struct page_leaf *leaf, uint32_t i)
+/* Return: it was present. */
+static bool forget_page(struct space *sp, struct page_leaf *leaf, uint32_t i)
 {
+	const bool was_present = leaf->state[i] & PAGE_PRESENT;
 	struct slot_id id = page_take_slot(&sp->map, leaf, i);
 
 	ASSERT(!(leaf->state[i] & PAGE_DETACH)); /* events are read with the gate open only */
 	if (id.v)
 		swap_slot_unref(sp->group->swap, id);
-	if (leaf->state[i] & PAGE_PRESENT) {
-		sp->n_unknown++;
+	if (was_present)
 		space_page_left(sp, leaf, i);
-	}
 	leaf->state[i] = 0;
+	return was_present;
 }
 
-void event_forget(struct space *sp, struct urange range)
+uint64_t event_forget(struct space *sp, struct urange range)
 {
-	uint64_t addr = range.start;
+	uint64_t addr = range.start, n_present = 0;
 	struct page_leaf *leaf;
 
 	while (addr < range.end && (leaf = page_map_next(&sp->map, &addr)) && addr < range.end) {
@@ -42,10 +43,11 @@ void event_forget(struct space *sp, struct urange range)
 		uint64_t a;
 
 		for (a = first; a < last; a += PAGE_BYTES)
-			forget_page(sp, leaf, page_in_leaf(a));
+			n_present += forget_page(sp, leaf, page_in_leaf(a));
 		page_map_trim(&sp->map, addr);
 		addr += LEAF_BYTES;
 	}
+	return n_present;
 }
 
 /*
@@ -126,7 +128,7 @@ static void remap_pages(struct space *sp, struct urange from, uint64_t to,
 			if (region_contains(stay, a))
 				continue;
 			if (!leaf->slot[i] || leaf->state[i] & PAGE_PRESENT) {
-				forget_page(sp, leaf, i);
+				sp->n_unknown += forget_page(sp, leaf, i); /* it is at @dst */
 				continue;
 			}
 			id = page_take_slot(&sp->map, leaf, i);
@@ -273,7 +275,6 @@ static bool is_doubted(const struct space *sp, struct urange range)
 static int event_unmap(struct space *sp, const struct mem_event *ev)
 {
 	struct urange range = event_source(ev);
-	uint64_t n_unknown = sp->n_unknown;
 	int r;
 
 	if (may_be_older_than_arrival(sp, ev) || is_doubted(sp, range)) {
@@ -286,7 +287,6 @@ static int event_unmap(struct space *sp, const struct mem_event *ev)
 		return region_add(&sp->suspects, range); /* woken by the REMAP */
 	}
 	event_forget(sp, range);
-	sp->n_unknown = n_unknown; /* they are gone for certain */
 	r = region_remove(&sp->regions, range);
 	if (!r)
 		r = region_remove(&sp->no_ahead, range);
@@ -319,7 +319,7 @@ static int apply_now(struct space *sp, const struct mem_event *ev)
 		return apply_remap(sp, ev);
 	case MEM_EVENT_REMOVE:
 		sp->unknown_ns = space_now_ns(sp);
-		event_forget(sp, event_source(ev));
+		sp->n_unknown += event_forget(sp, event_source(ev)); /* the zap is to come */
 		return 0;
 	case MEM_EVENT_UNMAP:
 		return event_unmap(sp, ev);

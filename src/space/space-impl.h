@@ -58,8 +58,8 @@ int event_held(struct space *sp, bool force);
  * and nothing may be served from the map while there are sp->suspects; other errno.
  */
 int event_settle(struct space *sp);
-/* Forget all pages of @range: slots dropped, residency cleared. */
-void event_forget(struct space *sp, struct urange range);
+/* Forget all pages of @range: slots dropped, residency cleared. Return: how many were present. */
+uint64_t event_forget(struct space *sp, struct urange range);
 
 /* witness.c. pre: something is unread. To be called before one message is read. */
 void witness_look(struct space *sp);

@@ -354,8 +354,6 @@ int space_tick(struct space *sp)
 	if (sp->mem->ops->alive(sp->mem) == -ESRCH)
 		return SPACE_E_DEAD;
 	load_file_tick(sp);
-	if (sp->n_young && sp->gate != GATE_SHUT) /* its children wait for that */
-		(void)event_settle(sp);
 	fork_grow_up(sp);
 	r = gate_tick(sp);
 	if (!r && wants_rescan(sp)) {

@@ -338,31 +338,39 @@ static void r8_fork_overtakes_remap(void)
 	rig_free(r);
 }
 
+/* A thread of r->sp wants a page, and is not served. */
+static void touch_waits(struct rig *r, struct thread *t, uint32_t page)
+{
+	uint32_t k;
+
+	program_touch(t, page, false);
+	for (k = 0; k < 3; k++) {
+		ASSERT(!rig_run(t));
+		rig_serve(r);
+	}
+	ASSERT(!rig_run(t));
+}
+
 /* The same, and the child wants such a page before its parent has told where it is. */
 static void r8_young_child_waits(void)
 {
 	struct rig *r = rig_new();
 	struct fk_mremap m = { rig_range(16, 8), rig_range(0, 8), false };
 	struct proc *child;
-	uint32_t k;
 
 	rig_evict(r, 32);
 	program_mremap(r->t[1], &m);
 	owner_service(&r->s.owner, r->sp);
 	child = rig_fork(r, r->t[0]);
-	program_touch(&child->thread[0], RIG_FIRST + 3, false);
-	for (k = 0; k < 3; k++) {
-		ASSERT(!rig_run(&child->thread[0]));
-		owner_service(&r->s.owner, child->space);
-		owner_retry(&r->s.owner, (struct slot_id){ 0 });
-	}
+	r->sp = child->space;
+	touch_waits(r, &child->thread[0], RIG_FIRST + 3);
+	r->sp = r->p->space;
 	while (!rig_run(r->t[1]))
 		rig_serve(r);
-	for (k = 0; !rig_run(&child->thread[0]); k++) {
-		ASSERT(k < 8);
-		owner_service(&r->s.owner, child->space);
-		owner_retry(&r->s.owner, (struct slot_id){ 0 });
-	}
+	r->sp = child->space;
+	rig_serve(r);
+	ASSERT(rig_run(&child->thread[0]));
+	r->sp = r->p->space;
 	rig_free(r);
 }
 
@@ -372,22 +380,17 @@ static void r8_young_child_grows_up(void)
 	struct rig *r = rig_new();
 	struct fk_mremap m = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
 	struct proc *child;
-	uint32_t k;
 
 	rig_evict(r, 32);
 	child = rig_fork(r, r->t[0]);
 	program_mremap(r->t[1], &m);
 	owner_service(&r->s.owner, r->sp); /* read, and its thread does not run */
-	program_touch(&child->thread[0], RIG_FIRST + 3, false);
-	ASSERT(!rig_run(&child->thread[0]));
-	for (k = 0; k < 3; k++) {
-		owner_service(&r->s.owner, child->space);
-		owner_retry(&r->s.owner, (struct slot_id){ 0 });
-		ASSERT(!rig_run(&child->thread[0]));
-	}
+	r->sp = child->space;
+	touch_waits(r, &child->thread[0], RIG_FIRST + 3);
 	rig_pass(r, 2000);
-	owner_retry(&r->s.owner, (struct slot_id){ 0 });
+	rig_serve(r);
 	ASSERT(rig_run(&child->thread[0]));
+	r->sp = r->p->space;
 	rig_told(r, r->t[1]);
 	rig_free(r);
 }
@@ -571,20 +574,13 @@ static void r8_both_make_the_same_move(void)
 	struct rig *r = rig_new();
 	struct fk_mremap m = { rig_range(16, 8), { RIG_SPARE, RIG_SPARE + 8 }, false };
 	struct proc *child;
-	uint32_t k;
 
 	rig_evict(r, 32);
 	child = rig_fork(r, r->t[0]);
-	program_mremap(&child->thread[0], &m);
-	for (k = 0; !rig_run(&child->thread[0]); k++) {
-		ASSERT(k < 8);
-		owner_service(&r->s.owner, child->space);
-	}
-	program_mremap(r->t[0], &m);
-	for (k = 0; !rig_run(r->t[0]); k++) {
-		ASSERT(k < 8);
-		rig_serve(r);
-	}
+	r->sp = child->space;
+	rig_mremap(r, &child->thread[0], &m);
+	r->sp = r->p->space;
+	rig_mremap(r, r->t[0], &m);
 	r->sp = child->space;
 	rig_touch(r, &child->thread[0], RIG_SPARE + 3, false);
 	r->sp = r->p->space;

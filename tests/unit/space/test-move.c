@@ -23,6 +23,7 @@
 #include "space/kernel-uffd.h"
 #include "space/mem-linux.h"
 #include "test-pages.h"
+#include "test-uffd.h"
 
 #ifndef MADV_COLD
 #define MADV_COLD 20
@@ -169,12 +170,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_nothing_is_lost, setup, teardown),
 	};
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
 
-	if (fd < 0) {
-		printf("not run: userfaultfd: %s\n", strerror(errno));
+	if (!uffd_is_there())
 		return 77;
-	}
-	close(fd);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@
 #include "space/kernel-uffd.h"
 #include "space/mem-linux.h"
 #include "test-pages.h"
+#include "test-uffd.h"
 
 #define N_PAGES 32u
 
@@ -290,12 +291,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_mremap_shrinks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
 
-	if (fd < 0) {
-		printf("not run: userfaultfd: %s\n", strerror(errno));
+	if (!uffd_is_there())
 		return 77;
-	}
-	close(fd);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "space/mem-linux.h"
+#include "test-uffd.h"
 
 struct zap {
 	struct mem *mem;
@@ -104,12 +105,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_marks_are_of_one_event, setup, teardown),
 	};
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
 
-	if (fd < 0) {
-		printf("not run: userfaultfd: %s\n", strerror(errno));
+	if (!uffd_is_there())
 		return 77;
-	}
-	close(fd);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
