@@ -452,6 +452,7 @@ static ssize_t op_read_mem(struct mem *base, uint64_t src, void *dst, size_t len
 
 		if (!vma || (!k && vma->reg == FK_MISSING))
 			break;
+		ASSERT(vma->agent); /* R9: never what may be out, for which we would wait ourselves */
 		stamp_expand(k ? m->fk->pages[k].stamp : 0, (uint8_t *)dst + done);
 	}
 	return (ssize_t)done;

@@ -608,6 +608,35 @@ static void r8_wipe_and_dont_fork(void)
 	rig_free(r);
 }
 
+/*
+ * A fault that loads, one that waits for a pin, and a first touch: served without an allocation. That
+ * nothing of the program is read but the stage is asserted in every scenario (fake-mem.c).
+ */
+static void r9_no_allocation_for_a_fault(void)
+{
+	struct rig *r = rig_new();
+	struct slot_id pinned;
+	uint64_t n;
+
+	rig_evict(r, 24);
+	program_madvise(r->t[1], rig_range(40, 4), false);
+	while (!rig_run(r->t[1]))
+		rig_serve(r);
+	pinned = rig_pin(r, RIG_FIRST + 20);
+	n = rig_n_allocations;
+	rig_touch(r, r->t[0], RIG_FIRST + 2, false);
+	rig_touch(r, r->t[1], RIG_FIRST + 40, true);
+	program_touch(r->t[2], RIG_FIRST + 20, false);
+	ASSERT(!rig_run(r->t[2]));
+	rig_serve(r);
+	ASSERT(!rig_run(r->t[2]));
+	rig_unpin(r, pinned);
+	ASSERT(rig_run(r->t[2]));
+	ASSERT(r->s.owner.group.stats.n_load_faults >= 2 && r->s.owner.group.stats.n_parked);
+	ASSERT(rig_n_allocations == n && n);
+	rig_free(r);
+}
+
 /* What was unmapped is gone, and does not count as what may be resident without being known. */
 static void r10_unmapped_is_not_unknown(void)
 {
@@ -705,6 +734,7 @@ const struct rule rules_page[] = {
 	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
 	{ "r8_unshare", r8_unshare },
+	{ "r9_no_allocation_for_a_fault", r9_no_allocation_for_a_fault },
 	{ "r10_unmapped_is_not_unknown", r10_unmapped_is_not_unknown },
 	{ "r11_protected_pages_stay", r11_protected_pages_stay },
 	{ "r11_traced", r11_traced },

@@ -10,6 +10,34 @@
 
 #include "base/assert.h"
 
+uint64_t rig_n_allocations;
+
+/* What --wrap makes of the allocator's names. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	rig_n_allocations++;
+	return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	rig_n_allocations++;
+	return __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	rig_n_allocations++;
+	return __real_realloc(old, size);
+}
+
 struct frange rig_range(uint32_t first, uint32_t n)
 {
 	return (struct frange){ RIG_FIRST + first, RIG_FIRST + first + n };

@@ -46,6 +46,7 @@ bool rig_is_present(struct rig *r, uint32_t page);
 struct slot_id rig_pin(struct rig *r, uint32_t page);
 void rig_unpin(struct rig *r, struct slot_id id); /* and tells who was parked */
 void rig_pass(struct rig *r, uint64_t ms);
+extern uint64_t rig_n_allocations; /* of the production code and the fake kernel, so far */
 struct frange rig_range(uint32_t first, uint32_t n); /* from RIG_FIRST */
 
 struct rule {
