@@ -548,8 +548,8 @@ int worker_main(const struct worker_options *o)
 	compress_stop(w);
 	list_for_each_safe(conn, tmp, &w->conns, link)
 		conn_free(w, conn);
+	backing_close(w); /* its thread may have a slot of the group pinned */
 	space_group_deinit(&w->group);
-	backing_close(w);
 	swap_free(w->swap);
 	backing_forget(w);
 	report_deinit(w);
