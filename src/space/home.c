@@ -20,6 +20,20 @@ bool home_is_gone(struct space *sp, uint64_t addr, int r)
 	       sp->mem->ops->is_registered(sp->mem, addr, PAGE_BYTES) == -ENOENT;
 }
 
+/* Poisoned, here as anywhere (R7). */
+bool home_lost(struct space *sp, uint64_t addr)
+{
+	struct page_leaf *leaf = page_map_find(&sp->map, addr);
+	int r = sp->mem->ops->poison(sp->mem, addr, PAGE_BYTES);
+
+	if (r && r != -EEXIST && !home_is_gone(sp, addr, r))
+		return false;
+	sp->group->stats.n_poisoned += !r;
+	sp->n_unknown += r != 0;
+	swap_slot_unref(sp->group->swap, page_take_slot(&sp->map, leaf, page_in_leaf(addr)));
+	return true;
+}
+
 /* Load the evicted page at @addr. True: it is home, or was never out. */
 static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 {
@@ -46,15 +60,9 @@ static bool home_page(struct space *sp, struct page_leaf *leaf, uint64_t addr)
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
 		return false;
 	}
-	if (r) { /* lost: poisoned, here as anywhere (R7) */
+	if (r) {
 		swap_load_end(g->swap, id, SWAP_LOAD_ABORT);
-		r = sp->mem->ops->poison(sp->mem, addr, PAGE_BYTES);
-		if (r && r != -EEXIST && !home_is_gone(sp, addr, r))
-			return false;
-		g->stats.n_poisoned += !r;
-		sp->n_unknown += r != 0;
-		swap_slot_unref(g->swap, page_take_slot(&sp->map, leaf, i));
-		return true;
+		return home_lost(sp, addr);
 	}
 	r = sp->mem->ops->copy(sp->mem, addr, g->scratch, PAGE_BYTES, &done);
 	if (!done) {

@@ -356,7 +356,7 @@ void load_file_home(struct space *sp, uint64_t addr)
 	while (plan.n < AHEAD_MAX_PAGES && i + plan.n < LEAF_PAGES && leaf->slot[i + plan.n] &&
 	       !(leaf->state[i + plan.n] & (PAGE_PRESENT | PAGE_DETACH)))
 		plan.n++;
-	l = load_new(sp, LOAD_FOR_NOBODY, &f, &plan);
+	l = load_new(sp, LOAD_FOR_HOME, &f, &plan);
 	if (!l) {
 		swap_load_end(g->swap, (struct slot_id){ leaf->slot[i] }, SWAP_LOAD_ABORT);
 		load_early_drop(g);
@@ -397,15 +397,15 @@ static int page_fetch(struct space *sp, struct file_load *l, uint32_t k, void *d
 
 /*
  * The run of pages around the fault that can be had, decompressed: each at its place in the plan, where
- * it may be already. Return: 0, and @run may be empty; else why the faulting page is not in it, and no
- * page is.
+ * it may be already. Return: 0, and @run may be empty; else why the page at .fault, or one that was to come
+ * home, is not in it, and no page is.
  */
 static int load_fetch(struct space *sp, struct file_load *l, struct load_run *run,
 		      uint32_t *ret_first)
 {
 	struct space_group *g = sp->group;
 	uint8_t *pages = l->decode.pages ? l->decode.pages : g->scratch;
-	bool passed = l->why == LOAD_FOR_NOBODY;
+	bool passed = l->why == LOAD_FOR_NOBODY || l->why == LOAD_FOR_HOME;
 	uint32_t k;
 	int r;
 
@@ -430,6 +430,10 @@ static int load_fetch(struct space *sp, struct file_load *l, struct load_run *ru
 		}
 		if (passed && run->n)
 			return 0;
+		if (l->why == LOAD_FOR_HOME && (r == SWAP_E_LOST || r == SWAP_E_EMPTY)) {
+			l->fault.addr = ahead_addr(&l->plan, k);
+			return r;
+		}
 		run->n = 0; /* a gap before the fault: begin again after it */
 		*ret_first = k + 1;
 		run->pages = pages + (size_t)(k + 1) * PAGE_BYTES;
@@ -450,12 +454,17 @@ static void load_hand_over(struct file_load *l, struct space_group *g, uint32_t 
 	}
 }
 
-/* Its faulting page cannot be had: the bytes are lost, or the map says something else by now. */
+/* The page at .fault cannot be had: the bytes are lost, or the map says something else by now. */
 static int load_failed(struct space *sp, struct file_load *l, int why)
 {
+	const bool nobody_waits = l->why == LOAD_FOR_HOME;
 	struct waiting_fault f = l->fault;
 
 	load_end(l, sp->group);
+	if (nobody_waits) {
+		(void)home_lost(sp, f.addr); /* else it is read again */
+		return 0;
+	}
 	if (why == SWAP_E_LOST || why == SWAP_E_EMPTY)
 		return load_poison(sp, &f);
 	fault_wait_for(sp, &f, WAIT_RETRY); /* whoever waits there still is answered by the map */

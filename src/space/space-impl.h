@@ -121,6 +121,8 @@ uint8_t load_level(const struct space_group *g,
 
 /* home.c */
 bool home_is_gone(struct space *sp, uint64_t addr, int r); /* nothing is where COPY gave @r */
+/* The bytes of the page at @addr, which is out, are lost: poison it. False: not now. */
+bool home_lost(struct space *sp, uint64_t addr);
 
 /* load-file.c */
 int load_file_init(struct space_group *g);

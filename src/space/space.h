@@ -193,7 +193,8 @@ struct decode_job {
  */
 enum load_for {
 	LOAD_FOR_FAULT,	 /* .fault waits for it */
-	LOAD_FOR_NOBODY, /* the pages are brought home */
+	LOAD_FOR_NOBODY, /* its fault waits elsewhere: what is read comes home */
+	LOAD_FOR_HOME,	 /* as above, and what cannot be had is poisoned as if a fault waited */
 	LOAD_FOR_STREAM, /* a fault is expected; load_file_join() makes it LOAD_FOR_FAULT */
 };
 struct file_load {

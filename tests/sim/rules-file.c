@@ -439,10 +439,36 @@ static void file_all_come_home(void)
 	rig_free(r);
 }
 
+/* What cannot be read is poisoned, and keeps neither the rest from coming home nor a fault waiting. */
+static void r7_unreadable_does_not_come_home(void)
+{
+	struct rig *r = rig_on_disk();
+	uint32_t k;
+
+	r->s.world.bus_expected = true;
+	r->s.owner.read_fails = true;
+	r->sp->homing = true;
+	for (k = 0; space_bring_home(r->sp, (struct urange){ 0, PAGE_MAP_END }, 256); k++) {
+		ASSERT(k < 1000);
+		if (!k) {
+			program_touch(r->t[0], RIG_FIRST + 2, false);
+			ASSERT(!rig_run(r->t[0]));
+			rig_serve(r);
+		}
+		(void)owner_file_round(&r->s.owner);
+		r->s.owner.read_fails = r->s.owner.group.stats.n_poisoned < 2;
+	}
+	ASSERT(!r->sp->map.n_slots && r->s.owner.group.stats.n_poisoned == 2);
+	served_in_the_end(r, r->t[0], r->sp);
+	r->sp->homing = false;
+	rig_free(r);
+}
+
 const struct rule rules_file[] = {
 	{ "file_page_comes_back", file_page_comes_back },
 	{ "file_reads_overlap", file_reads_overlap },
 	{ "file_all_come_home", file_all_come_home },
+	{ "r7_unreadable_does_not_come_home", r7_unreadable_does_not_come_home },
 	{ "early_is_joined", early_is_joined },
 	{ "early_is_given_up_in_time", early_is_given_up_in_time },
 	{ "early_gives_way_to_a_fault", early_gives_way_to_a_fault },
