@@ -49,6 +49,16 @@ static error_t file_option_take(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+static const char *file_outcome(int r)
+{
+	if (r == -ENOTBLK)
+		return "its daemon has no swap file";
+	if (r == -EIO)
+		return "pages in the swap file cannot be read and are lost; all others are in memory "
+		       "(who touches a lost one gets SIGBUS)";
+	return control_outcome(r);
+}
+
 static int file_request(const struct file_options *o, uint32_t type, int timeout_ms)
 {
 	_cleanup_(closep) int fd = -1;
@@ -62,8 +72,7 @@ static int file_request(const struct file_options *o, uint32_t type, int timeout
 		r = control_request_policy(fd, type, o->policy, timeout_ms);
 	if (!r)
 		return EXIT_OK;
-	fprintf(stderr, "uswap: process %d: %s\n", (int)o->pid,
-		r == -ENOTBLK ? "its daemon has no swap file" : control_outcome(r));
+	fprintf(stderr, "uswap: process %d: %s\n", (int)o->pid, file_outcome(r));
 	return EXIT_FAILED;
 }
 

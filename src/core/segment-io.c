@@ -262,6 +262,7 @@ void segs_clean_end(struct segs *t, uint32_t segment, enum segment_clean_end end
 	ASSERT(g->state == SEGMENT_CLEANING);
 	g->no_clean = end != SEGMENT_CLEANED;
 	g->stuck = end == SEGMENT_STUCK;
+	t->n_stuck += g->stuck ? g->n_live : 0;
 	if (g->n_live == 0)
 		segment_free_locked(t, segment);
 	else
@@ -372,6 +373,7 @@ void segs_stats_get(struct segs *t, struct swap_file_stats *ret)
 		.n_bad = t->n_in_state[SEGMENT_BAD],
 		.n_bufs_free = t->n_bufs_free,
 		.n_live = t->n_live,
+		.n_stuck = t->n_stuck,
 		.live_bytes = t->live_bytes,
 		.room_bytes =
 			(uint64_t)(t->n_in_state[SEGMENT_LIVE] + t->n_in_state[SEGMENT_CLEANING] +
@@ -423,13 +425,14 @@ static uint32_t segs_check_list_locked(struct segs *t, uint32_t list) REQUIRES(t
 void segs_check(struct segs *t)
 {
 	uint32_t idx, i, n_in_state[SEGMENT_N_STATES] = { 0 }, n_bufs = 0;
-	uint64_t n_live = 0, live_bytes = 0, physical = 0;
+	uint64_t n_live = 0, n_stuck = 0, live_bytes = 0, physical = 0;
 
 	lock_acquire(&t->lock);
 	for (idx = 1; idx <= t->n_high; idx++) {
 		segment_check_locked(t, idx);
 		n_in_state[segment_at(t, idx)->state]++;
 		n_live += segment_at(t, idx)->n_live;
+		n_stuck += segment_at(t, idx)->stuck ? segment_at(t, idx)->n_live : 0;
 		live_bytes += segment_at(t, idx)->live_bytes;
 		n_bufs += segment_at(t, idx)->buf != 0;
 		physical += segment_at(t, idx)->physical;
@@ -441,7 +444,7 @@ void segs_check(struct segs *t)
 	       n_in_state[SEGMENT_FREE]);
 	ASSERT(segs_check_list_locked(t, SEGMENT_L_FULL) == n_in_state[SEGMENT_FULL]);
 	ASSERT(segs_check_list_locked(t, SEGMENT_L_FAILED) == n_in_state[SEGMENT_FAILED]);
-	ASSERT(n_live == t->n_live && live_bytes == t->live_bytes);
+	ASSERT(n_live == t->n_live && live_bytes == t->live_bytes && n_stuck == t->n_stuck);
 	ASSERT(n_bufs + t->n_bufs_free == t->n_bufs);
 	/* Places are only ever exchanged. */
 	ASSERT(physical == (uint64_t)t->n_high * (t->n_high - (t->n_high > 0)) / 2);

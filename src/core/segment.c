@@ -386,6 +386,7 @@ void segment_drop(struct segs *t, struct segment_loc loc, uint32_t len)
 	g->n_live--;
 	g->live_bytes -= n_bytes;
 	t->n_live--;
+	t->n_stuck -= g->stuck;
 	t->live_bytes -= n_bytes;
 	if (g->n_live == 0) {
 		/* In the other states somebody works on it, or goes on filling it. */

@@ -155,6 +155,7 @@ struct segs {
 	uint64_t seq;			       /* [lock] last one given out */
 	uint64_t live_bytes;		       /* [lock] of all */
 	uint64_t n_live;		       /* [lock] */
+	uint64_t n_stuck;		       /* [lock] of these: in stuck segments */
 	uint32_t clean_cursor;		       /* [lock] */
 	bool no_growth;			       /* [lock] the disk is full: only dirty ones open */
 	bool stopped;			       /* [lock] nothing opens any more */

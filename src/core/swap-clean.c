@@ -34,7 +34,7 @@ struct clean {
 	const uint8_t *bytes; /* of the segment */
 	uint32_t segment;
 	enum clean_target target;
-	uint32_t n_moved;
+	uint32_t n_left; /* records that have left it */
 	bool is_damaged; /* a live record did not open */
 	bool is_busy;	 /* one was pinned */
 };
@@ -102,6 +102,7 @@ static int move_pinned(struct clean *c, const struct segment_ref *ref)
 		return SWAP_E_GONE;
 	if (where.kept) { /* the program has the page; not worth a move */
 		kept_erase(c->s, area, idx);
+		c->n_left++;
 		return SWAP_E_GONE;
 	}
 	if (!c->bytes)
@@ -144,7 +145,7 @@ static void clean_refs(struct clean *c, const struct segment_ref *refs, uint32_t
 		}
 		if (r == SWAP_E_LOST)
 			c->is_damaged = true;
-		c->n_moved += r == 0;
+		c->n_left += r == 0;
 	}
 }
 
@@ -225,7 +226,7 @@ uint32_t swap_file_clean(struct swap *s, const struct swap_file_job *job, void *
 	if (is_retiring && c.is_damaged && !c.is_busy)
 		end = SEGMENT_STUCK;
 	segs_clean_end(&s->segs, job->segment, end);
-	return c.n_moved;
+	return c.n_left;
 }
 
 uint32_t swap_file_rehome(struct swap *s, struct codec_ctx *ctx)

@@ -124,7 +124,7 @@ int swap_file_clean_begin(struct swap *s, uint32_t max_live_pct, struct swap_fil
 /*
  * Move what is valid in it: into another segment, or when retiring into the pool. @bytes: all of the
  * segment as it was read, may be changed; NULL: it could not be read. Ends the job.
- * Return: pages moved.
+ * Return: records that have left it: moved, or copies that are not worth it.
  */
 uint32_t swap_file_clean(struct swap *s, const struct swap_file_job *job, void *bytes,
 			 struct codec_ctx *ctx);
@@ -141,7 +141,7 @@ void swap_file_may_grow(struct swap *s); /* after SWAP_FILE_FULL: try again to u
 void swap_file_stop(struct swap *s);	 /* nothing is written from now on; what is there stays */
 /*
  * The file has to become empty while programs run, as swapoff does: swap_file_rehome() and
- * swap_file_clean() then move everything into the pool. Done when stats say n_live == 0.
+ * swap_file_clean() then move everything into the pool. Done when stats say n_live == n_stuck.
  */
 void swap_file_retire(struct swap *s);
 /* Free clean copies of @app that lie in the file, oldest first. Return: bytes of it. */
@@ -156,6 +156,7 @@ struct swap_file_stats {
 	uint32_t n_bad;	     /* never used again */
 	uint32_t n_bufs_free;
 	uint64_t n_live;     /* records */
+	uint64_t n_stuck;    /* of them: retiring has found that they cannot be read */
 	uint64_t live_bytes; /* of them, in the file */
 	uint64_t
 		room_bytes; /* of the file that is taken: records dead and live, free but not punched */

@@ -401,9 +401,11 @@ static bool go_on(struct worker *w, struct conn *conn)
 	struct client *c = conn->client;
 
 	if (conn->request == REQUEST_RETIRE) {
-		if (!backing_is_empty(w))
+		int err;
+
+		if (!backing_is_retired(w, &err))
 			return false;
-		answer(w, conn, 0);
+		answer(w, conn, err);
 		return true;
 	}
 	if (!c) {

@@ -208,12 +208,13 @@ void backing_retire(struct worker *w)
 	store_retire(w->backing.store);
 }
 
-bool backing_is_empty(struct worker *w)
+bool backing_is_retired(struct worker *w, int *ret_errno)
 {
 	struct swap_file_stats f;
 
 	swap_file_stats_get(w->swap, &f);
-	return !f.n_live;
+	*ret_errno = f.n_stuck ? EIO : 0;
+	return f.n_live == f.n_stuck;
 }
 
 /* pre: no load is under way, writeback has ended. */

@@ -307,7 +307,8 @@ bool compress_unpost_decode(void *user, struct decode_job *job);
 int backing_open(struct worker *w); /* Return: 0, also without a file; a negative errno, said */
 void backing_retire(
 	struct worker *w); /* empty the file into the pool; nothing is written any more */
-bool backing_is_empty(struct worker *w); /* no page lies there */
+/* No page lies there, but what cannot be read: then EIO. */
+bool backing_is_retired(struct worker *w, int *ret_errno);
 void backing_close(struct worker *w);
 void backing_forget(struct worker *w);
 uint32_t backing_read(void *user, struct page_read **reads, uint32_t n);

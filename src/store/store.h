@@ -49,7 +49,7 @@ store_free(struct store *st); /* ends the thread, waits for what flies. Return: 
 
 /* One round without waiting. Return: true: something was done, call again. */
 bool store_step(struct store *st);
-/* Empty the file into the pool; done when swap_file_stats say n_live == 0. See swap_file_retire(). */
+/* Empty the file into the pool; done when swap_file_stats say n_live == n_stuck. See swap_file_retire(). */
 void store_retire(struct store *st);
 
 struct store_stats {

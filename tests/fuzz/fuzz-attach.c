@@ -126,9 +126,10 @@ void backing_retire(struct worker *w)
 	w->backing.retiring = true;
 }
 
-bool backing_is_empty(struct worker *w)
+bool backing_is_retired(struct worker *w, int *ret_errno)
 {
 	ASSERT(w->backing.retiring);
+	*ret_errno = fuzz_u8(&in) % 2 ? EIO : 0;
 	return fuzz_u8(&in) % 4 == 0;
 }
 

@@ -45,6 +45,24 @@ part_retire()
 	ok
 }
 
+# Somebody overwrites a part of the file: what is lost keeps neither retire nor detach from their end.
+part_damaged()
+{
+	run=("$uswap" run --limit 20M --file "$work/swap" --file-size 512M --)
+	victim_on_file
+	dd if=/dev/zero of="$work/swap" bs=1M seek=1 count=2 conv=notrunc status=none
+	timeout 60 "$uswap" retire "$victim_pid" 2>"$work/err"
+	[ $? = 1 ] || fail "retire does not say that pages are lost"
+	grep -q 'cannot be read and are lost' "$work/err" || fail "no clear error: $(cat "$work/err")"
+	[ "$(file_figure pages)" -gt 0 ] || fail "nothing was lost"
+	timeout 60 "$uswap" detach "$victim_pid" || fail "detach says $?"
+	echo check >&4
+	wait "$front"
+	[ $? = 135 ] || fail "not SIGBUS: $(cat "$work/err.victim")"
+	exec 4>&- 5<&-
+	ok
+}
+
 part_policy()
 {
 	run=("$uswap" run --limit 20M --file-size 512M --policy fifo --)
@@ -257,7 +275,7 @@ part_disk()
 	ok
 }
 
-for part in "${@:-retire policy rate secret refused killed full disk}"; do
+for part in "${@:-retire damaged policy rate secret refused killed full disk}"; do
 	for part in $part; do
 		: >"$work/err.victim"
 		"part_$part"

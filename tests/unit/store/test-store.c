@@ -378,9 +378,38 @@ static void test_retire(void **state)
 		now_ns += UINT64_C(1000000000);
 		rig_pump(&rig);
 		assert_in_range(file_stats().n_live, i, i * 3);
+		assert_int_equal(file_stats().n_stuck, file_stats().n_live);
 		assert_int_equal(load_pages(N_PAGES) > 0, i);
+		assert_int_equal(file_stats().n_stuck, 0);
 		end();
 	}
+}
+
+/* Clean copies are dropped, and each segment of them is progress. */
+static void test_retire_copies(void **state)
+{
+	const uint64_t start_ns = now_ns;
+	uint32_t k;
+
+	(void)state;
+	begin(false);
+	store_pages(N_PAGES);
+	rig_writeback(&rig, N_PAGES);
+	rig_pump(&rig);
+	for (k = 0; k < N_PAGES; k++) {
+		assert_int_equal(swap_try_pin(rig.swap, rig.pages[k].id, SWAP_PIN_LOAD), 0);
+		(void)swap_load_end(rig.swap, rig.pages[k].id, SWAP_LOAD_KEEP_FILE);
+	}
+	assert_true(file_stats().n_used > 10);
+	store_retire(rig.store);
+	while (file_stats().n_live && now_ns - start_ns < UINT64_C(1000000000)) {
+		rig_pump(&rig);
+		now_ns += UINT64_C(100000000);
+	}
+	assert_int_equal(file_stats().n_live, 0);
+	for (k = 0; k < N_PAGES; k++)
+		rig_drop(&rig, k);
+	end();
 }
 
 static void test_no_memory(void **state)
@@ -410,7 +439,7 @@ int main(void)
 		cmocka_unit_test(test_reads_lie),     cmocka_unit_test(test_file_is_cut),
 		cmocka_unit_test(test_write_is_lost), cmocka_unit_test(test_cleaning),
 		cmocka_unit_test(test_punch),	      cmocka_unit_test(test_retire),
-		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_retire_copies), cmocka_unit_test(test_no_memory),
 	};
 
 	clock_source_set(fake_now, NULL);
