@@ -23,6 +23,8 @@ enum {
 	AREAS_MAX = (1 << (32 - AREA_BITS)) - 2,
 };
 
+_Static_assert(SWAP_MAX_PAGES <= ENTRY_IDX_MAX, "or one could not be numbered");
+
 static int swap_init_parts(struct swap *s)
 {
 	enum arena_residency residency =
@@ -59,7 +61,7 @@ int swap_new(struct swap **ret_swap, const struct swap_options *options)
 	int r;
 
 	ASSERT(options->n_bufs > 0);
-	if (options->max_pages == 0 || options->max_pages > ENTRY_IDX_MAX)
+	if (options->max_pages == 0 || options->max_pages > SWAP_MAX_PAGES)
 		return err_origin(-EINVAL);
 	if (inject_fail())
 		return err_origin(-ENOMEM);

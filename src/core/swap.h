@@ -24,6 +24,7 @@
 
 #define PAGE_BYTES 4096u
 #define STAGE_BUF_PAGES 256u
+#define SWAP_MAX_PAGES ((1ULL << 29) - 1) /* what entries can be numbered */
 
 struct swap;	  /* the whole store */
 struct swap_app;  /* one app's LRU, codec choice and accounting */
@@ -42,7 +43,7 @@ struct stage_buf {
 enum swap_codec { SWAP_CODEC_NONE, SWAP_CODEC_LZ4, SWAP_CODEC_ZSTD };
 
 struct swap_options {
-	uint64_t max_pages;	    /* most slots that may exist at once */
+	uint64_t max_pages;	    /* most slots that may exist at once; at most SWAP_MAX_PAGES */
 	uint32_t n_bufs;	    /* staging buffers of STAGE_BUF_PAGES pages */
 	int zstd_level;		    /* of recompression; may be negative */
 	bool allow_unlocked_memory; /* go on when the arenas cannot be locked in memory */

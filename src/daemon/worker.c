@@ -34,7 +34,8 @@
 #include "daemon/worker-impl.h"
 
 #define RETRY_NS (30ULL * 1000)
-#define MAX_PAGES ((1ULL << 30) - 1) /* what entries can be numbered */
+#define PAGES_PER_RAM 4	 /* that may be out, of each page of RAM, */
+#define PAGES_PER_FILE 8 /* and more of each page of the file */
 #define TICK_NS (10ULL * 1000 * 1000)
 
 int watch_add(struct worker *w, struct watch *watch, uint32_t events)
@@ -448,12 +449,26 @@ static void secure_self(struct worker *w)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-static int worker_open(struct worker *w)
+/* The most pages that may be out: address space is set aside for them, and no memory. */
+static uint64_t most_pages(const struct worker_options *o)
 {
 	uint64_t ram_pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
+	uint64_t file_pages = o->file_bytes / PAGE_BYTES;
+	uint64_t most = SWAP_MAX_PAGES;
+
+	if (o->file_path && !o->file_bytes) /* all of a device */
+		return most;
+	if (ram_pages > most / PAGES_PER_RAM || file_pages > most / PAGES_PER_FILE)
+		return most;
+	ram_pages = ram_pages * PAGES_PER_RAM + file_pages * PAGES_PER_FILE;
+	return ram_pages < most ? ram_pages : most;
+}
+
+static int worker_open(struct worker *w)
+{
 	uint64_t limit = w->o->limit_bytes ? w->o->limit_bytes : w->o->resident_bytes;
 	struct swap_options options = {
-		.max_pages = ram_pages < MAX_PAGES / 4 ? ram_pages * 4 : MAX_PAGES,
+		.max_pages = most_pages(w->o),
 		.n_bufs = !limit		   ? 4
 			  : limit < (32ULL << 20)  ? 2
 			  : limit < (256ULL << 20) ? 3
