@@ -133,16 +133,17 @@ static void uring_flush(struct disk_queue *queue)
 static uint32_t uring_reap(struct disk_queue *queue, struct disk_io **ret_ios, uint32_t n_max,
 			   bool wait)
 {
-	struct io_uring_cqe *cqes[32], *cqe;
+	struct io_uring_cqe *cqes[32];
 	struct uring_queue *q = uring_of(queue);
 	uint32_t i, n;
 
-	uring_flush(queue);
 	if (n_max > 32)
 		n_max = 32;
-	if (wait)
-		(void)io_uring_wait_cqe(&q->ring, &cqe);
-	else if (io_uring_cq_ready(&q->ring) == 0)
+	if (wait) /* not for what the kernel has not taken: that is refused again at once */
+		(void)io_uring_submit_and_wait(&q->ring, 1);
+	else
+		uring_flush(queue);
+	if (!wait && io_uring_cq_ready(&q->ring) == 0)
 		(void)io_uring_get_events(&q->ring); /* runs what waits for us to ask */
 	n = io_uring_peek_batch_cqe(&q->ring, cqes, n_max);
 	for (i = 0; i < n; i++) {

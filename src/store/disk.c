@@ -66,7 +66,7 @@ static bool io_settle(const struct disk_queue *queue, struct disk_io *io)
 	}
 	/* Nothing was read or written: the end of the file is where it should not be. */
 	io->result = r < 0 ? r : -EIO;
-	if (r == -EINTR || r == -EAGAIN)
+	if (r == -EINTR || r == -EAGAIN || r == -ENOMEM)
 		return io->n_retries++ >= DISK_RETRIES;
 	return true;
 }

@@ -194,7 +194,8 @@ static enum swap_file_result result_of(int32_t r)
 {
 	if (r == 0)
 		return SWAP_FILE_OK;
-	return r == -ENOSPC || r == -EDQUOT ? SWAP_FILE_FULL : SWAP_FILE_BAD;
+	/* EFBIG: the file system has no larger files; what is there can be used */
+	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG ? SWAP_FILE_FULL : SWAP_FILE_BAD;
 }
 
 static void write_end(struct store *st, struct store_write *w)

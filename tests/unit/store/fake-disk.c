@@ -129,6 +129,8 @@ static int32_t do_read(struct fake_disk *d, const struct disk_io *io)
 	return (int32_t)n_bytes;
 }
 
+static const int passing[] = { EINTR, EAGAIN, ENOMEM };
+
 static uint32_t fake_reap(struct disk_queue *queue, struct disk_io **ret_ios, uint32_t n_max,
 			  bool wait)
 {
@@ -144,7 +146,7 @@ static uint32_t fake_reap(struct disk_queue *queue, struct disk_io **ret_ios, ui
 		}
 		io = q->pending[i].io;
 		if (d->again_one_in && rng_below(&d->rng, d->again_one_in) == 0)
-			io->step_result = rng_below(&d->rng, 2) ? -EINTR : -EAGAIN;
+			io->step_result = -passing[rng_below(&d->rng, 3)];
 		else
 			io->step_result = io->is_write ? do_write(d, io) : do_read(d, io);
 		ret_ios[n++] = io;

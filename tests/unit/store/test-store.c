@@ -109,7 +109,7 @@ static void test_plain(void **state)
 /* Write number n fails, in every way, for every n until there is none. */
 static void test_each_write_fails(void **state)
 {
-	static const int errors[] = { EIO, ENOSPC, EDQUOT, EINVAL };
+	static const int errors[] = { EIO, ENOSPC, EDQUOT, EFBIG, EINVAL };
 	uint64_t n, n_runs = 0;
 	uint32_t i;
 
@@ -135,6 +135,21 @@ static void test_each_write_fails(void **state)
 		}
 	}
 	assert_true(n_runs > 40);
+}
+
+/* The file system has no larger files: what is there goes on being used. */
+static void test_file_is_too_large(void **state)
+{
+	(void)state;
+	begin(false);
+	disk.fail_writes_from = 5;
+	disk.error = EFBIG;
+	store_pages(N_PAGES);
+	rig_writeback(&rig, N_PAGES);
+	assert_true(store_stats().n_disk_full > 0);
+	assert_int_equal(rig.n_stopped, 0);
+	assert_int_equal(load_pages(N_PAGES), 0);
+	end();
 }
 
 /* From write n on nothing works any more: all goes back, the writer stops and says so, once. */
@@ -433,13 +448,21 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain),	      cmocka_unit_test(test_each_write_fails),
-		cmocka_unit_test(test_disk_dies),     cmocka_unit_test(test_short),
-		cmocka_unit_test(test_disk_full),     cmocka_unit_test(test_reads_fail),
-		cmocka_unit_test(test_reads_lie),     cmocka_unit_test(test_file_is_cut),
-		cmocka_unit_test(test_write_is_lost), cmocka_unit_test(test_cleaning),
-		cmocka_unit_test(test_punch),	      cmocka_unit_test(test_retire),
-		cmocka_unit_test(test_retire_copies), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_each_write_fails),
+		cmocka_unit_test(test_disk_dies),
+		cmocka_unit_test(test_short),
+		cmocka_unit_test(test_disk_full),
+		cmocka_unit_test(test_reads_fail),
+		cmocka_unit_test(test_reads_lie),
+		cmocka_unit_test(test_file_is_cut),
+		cmocka_unit_test(test_write_is_lost),
+		cmocka_unit_test(test_cleaning),
+		cmocka_unit_test(test_punch),
+		cmocka_unit_test(test_retire),
+		cmocka_unit_test(test_file_is_too_large),
+		cmocka_unit_test(test_retire_copies),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	clock_source_set(fake_now, NULL);
