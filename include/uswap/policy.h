@@ -6,8 +6,9 @@
  * and a speed. It never sees a page: which pages can leave safely is the store's business, so a
  * policy can make programs slow and the file large, but never a byte wrong.
  *
- * Writeback begins when the pool is above the high mark and ends at the low one. Bounds that the user
- * gives (--write-rate, --write-day, --pool) hold whatever a policy answers.
+ * Writeback begins when the pool is above the high mark and ends at the low one; and where nothing can
+ * leave the programs any more and there is no room, what is short goes, whatever the marks are. Bounds that
+ * the user gives (--limit, --write-rate, --write-day, --pool) hold whatever a policy answers.
  *
  * Threads: choose() is called by one thread at a time; it must not block. It keeps no state but its own.
  */

@@ -44,6 +44,8 @@
 #define WARN_NS (5000ULL * 1000 * 1000)
 #define MOMENT_NS (250ULL * 1000 * 1000) /* above the limit no longer than that: it was held */
 #define RATIO_WINDOW_BYTES (1ULL << 20)
+#define POOL_FULL_PAGES 256u  /* of --pool that are left when evictions end */
+#define POOL_ROOM_PAGES 1024u /* the same when clean copies have to go */
 #define VIEW_NS (50ULL * 1000 * 1000)
 
 static uint64_t limit_of(uint64_t bytes)
@@ -130,6 +132,40 @@ static int64_t room_under(uint64_t limit, uint64_t used)
 	return limit == UINT64_MAX ? INT64_MAX / 4 : (int64_t)limit - (int64_t)used;
 }
 
+/* Clean copies may take a share of the pool; they are the first thing to go. @room: pages of --pool. */
+static void keep_clean(struct worker *w, const struct swap_app_stats *s, int64_t room)
+{
+	const struct budget *b = &w->budget;
+	struct space_group *g = &w->group;
+	uint64_t may_keep = UINT64_MAX;
+
+	if (b->limit_pages != UINT64_MAX)
+		may_keep = b->limit_pages / 24 * PAGE_BYTES;
+	if (room < (int64_t)POOL_ROOM_PAGES)
+		may_keep = 0;
+	g->keep_clean = s->kept_bytes < may_keep;
+	/* they cost resident pages: under a limit worth it only where all CPUs are busy, and compression
+	 * takes its part from programs that fault in several threads */
+	if (b->limit_pages != UINT64_MAX)
+		g->keep_clean &= g->n_jobs > 1 && w->place.many;
+	if (s->kept_bytes > may_keep)
+		atomic_store(&w->drop_kept_bytes, s->kept_bytes - may_keep);
+}
+
+/*
+ * No eviction is possible, since what is left in the program cannot leave or --pool is full, and there is
+ * no room: so what is short has to leave the pool, whatever the policy's mark is.
+ */
+static void press(struct worker *w, uint64_t stored_bytes)
+{
+	const struct budget *b = &w->budget;
+	int64_t short_by = (int64_t)b->reserve_pages - w->group.room_pages;
+
+	if (w->group.room_pages > 0 || b->futile || (!b->at_floor && !b->pool_full))
+		return;
+	writeback_press(w, stored_bytes, (uint64_t)short_by * PAGE_BYTES);
+}
+
 void budget_update(struct worker *w)
 {
 	struct space_group *g = &w->group;
@@ -160,25 +196,15 @@ void budget_update(struct worker *w)
 		b->n_delayed = g->stats.n_delayed;
 		store_relaxed(&w->waited_ns, clock_now_ns()); /* as well */
 	}
-	b->pool_full = room_under(b->pool_pages, pool) < 256;
+	b->pool_full = room_under(b->pool_pages, pool) < POOL_FULL_PAGES;
+	press(w, s.stored_bytes);
 	/* what was read goes to the pool when it leaves, until that is as large as it shall be, and
 	 * while compression keeps up */
 	if (!writeback_wants_copies(w, s.stored_bytes))
 		g->keep_file = KEEP_FILE_NONE;
 	else
 		g->keep_file = g->n_jobs > 1 && w->place.many ? KEEP_FILE_ALL : KEEP_FILE_STREAMS;
-	/* kept copies may take a share of the pool; they are the first thing to go */
-	if (b->limit_pages != UINT64_MAX) {
-		uint64_t may_keep = b->limit_pages / 24 * PAGE_BYTES;
-
-		/* they cost resident pages: worth it only where all CPUs are busy, and compression
-		 * takes its part from programs that fault in several threads */
-		g->keep_clean = s.kept_bytes < may_keep && g->n_jobs > 1 && w->place.many;
-		if (s.kept_bytes > may_keep)
-			atomic_store(&w->drop_kept_bytes, s.kept_bytes - may_keep);
-	} else {
-		g->keep_clean = room_under(b->pool_pages, pool) > 1024;
-	}
+	keep_clean(w, &s, room_under(b->pool_pages, pool));
 }
 
 uint64_t budget_wanted_pages(const struct worker *w)

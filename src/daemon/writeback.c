@@ -280,6 +280,20 @@ void writeback_look(struct worker *w, uint64_t used_bytes)
 	writeback_call(w);
 }
 
+void writeback_press(struct worker *w, uint64_t used_bytes, uint64_t n_bytes)
+{
+	struct writeback *wb = &w->writeback;
+	uint64_t low = used_bytes > n_bytes ? used_bytes - n_bytes : 0;
+
+	if (!writeback_works(w) ||
+	    load_relaxed(&wb->wanted)) /* relaxed: it is the owner's, as below */
+		return;
+	if (low < load_relaxed(&wb->low_bytes)) /* until the policy is asked again */
+		store_relaxed(&wb->low_bytes, low);
+	store_relaxed(&wb->wanted, true); /* relaxed: the call orders */
+	writeback_call(w);
+}
+
 bool writeback_wants_copies(const struct worker *w, uint64_t pool_used_bytes)
 {
 	const struct writeback *wb = &w->writeback;

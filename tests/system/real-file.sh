@@ -247,6 +247,51 @@ part_full()
 	ok
 }
 
+bounds_held() # WHICH MIB LOCKED ROUNDS MORE OPTION…: the figure WHICH stays below MIB, about
+{
+	local which=$1 mib=$2 locked=$3 rounds=$4 more=$5
+
+	shift 5
+	timeout 200 "$uswap" run --stats "$work/stats" "$@" -- \
+		python3 "$work/bounds.py" "$locked" "$rounds" "$more" >"$work/out" 2>"$work/err" ||
+		fail "$*: says $?: $(cat "$work/err")"
+	python3 - "$work/stats" "$which" "$mib" <<-'PY' || fail "$*: not held: $(cat "$work/err")"
+		import json, sys
+		sys.exit(json.load(open(sys.argv[1]))["memory"][sys.argv[2]] > (int(sys.argv[3]) + 8) << 20)
+	PY
+}
+
+# The file takes what must leave, whatever else bounds the pool: --pool, locked memory, clean copies.
+part_bounds()
+{
+	cat >"$work/bounds.py" <<-'PY'
+		import ctypes, mmap, os, sys
+		locked, rounds, more = (int(a) for a in sys.argv[1:])
+		keep = []
+		if locked:
+		    memory = mmap.mmap(-1, locked << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+		    at = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+		    if ctypes.CDLL(None, use_errno=True).mlock(ctypes.c_void_p(at), ctypes.c_size_t(locked << 20)):
+		        sys.exit(f"mlock: {os.strerror(ctypes.get_errno())}")
+		def fill(mib):
+		    for _ in range(mib * 256):
+		        keep.append(os.urandom(1400) + bytes(2500))
+		fill(192)
+		for _ in range(rounds):
+		    assert sum(len(k) + k[-1] for k in keep) == 3900 * len(keep)
+		fill(more)
+	PY
+	bounds_held peak_bytes 48 0 0 0 --limit 48M --pool 10M --file-size 512M
+	bounds_held peak_resident_bytes 40 0 0 0 --resident 40M --pool 12M --file-size 512M
+	if [ "$EUID" = 0 ]; then
+		bounds_held peak_bytes 64 32 0 0 --limit 64M --file-size 512M
+	else
+		echo "real-file: bounds: skipped: locked memory needs root" >&3
+	fi
+	bounds_held peak_resident_bytes 96 0 3 24 --resident 96M --pool 60M
+	ok
+}
+
 # A disk that becomes full under the file.
 part_disk()
 {
@@ -275,7 +320,7 @@ part_disk()
 	ok
 }
 
-for part in "${@:-retire damaged policy rate secret refused killed full disk}"; do
+for part in "${@:-retire damaged policy rate secret refused killed full disk bounds}"; do
 	for part in $part; do
 		: >"$work/err.victim"
 		"part_$part"
