@@ -3,19 +3,24 @@
  * agent - life of the thread
  *
  * Freestanding: no libc, no thread-local storage, no .data, no .bss. Whatever it needs lies in the
- * area or on its stack. It is started without CLONE_FILES: exec and exit kill it, and a program that
- * closes all descriptors does not close the agent's. Its first act is to close what it inherited, or
- * it would keep the program's pipes open. It holds on to nothing else of the program: CLONE_FS makes
- * it follow chdir and chroot, CLONE_SYSVSEM leaves semaphore adjustments to the program's threads.
+ * area or on its stack. Its first act is to leave the program's descriptors for an empty table of its
+ * own, so that a program that closes all descriptors does not close the agent's. It is not started with
+ * a table of its own: until it ran for the first time that would hold all files of the program, and keep
+ * their locks, ports and pipes from going when the program closes them. It holds on to nothing else of
+ * the program: CLONE_FS makes it follow chdir and chroot, CLONE_SYSVSEM leaves semaphore adjustments to
+ * the program's threads. Exec and exit kill it.
  *
- * Closing an inherited descriptor is not always without effect: POSIX locks belong to the program's
- * table and stay, but a message queue forgets its notification when any thread of the process that
- * asked for it closes a descriptor of the queue. The keeper sees to that (wrap-mqueue.c).
+ * Before Linux 6.12 the first 64 files are copied, and closed again, in that call. This is not always
+ * without effect: POSIX locks belong to the program's table and stay, but a message queue forgets its
+ * notification when any thread of the process that asked for it closes a descriptor of the queue. The
+ * keeper sees to that (wrap-mqueue.c).
  */
 #include "agent/agent.h"
 
 #include "agent/agent-sys.h"
+#include <linux/close_range.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 /* The compiler may call these for assignments and initialisers; libc's must not be reached. */
 __attribute__((visibility("hidden"))) void *memset(void *dst, int c, size_t n);
@@ -43,10 +48,10 @@ void agent_run(void *data)
 	struct agent_link link;
 	uint32_t phase = AGENT_WAITING;
 
-	sys_3(SYS_close_range, 0, ~0u, 0);
-	atomic_store(&area->clean, 1);
+	bool is_clean = !sys_3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE);
 
-	if (!agent_wait(area) &&
+	atomic_store(&area->clean, 1);
+	if (is_clean && !agent_wait(area) &&
 	    atomic_compare_exchange_strong(&area->phase, &phase, AGENT_ATTACHING) &&
 	    !agent_attach(area, &link))
 		agent_serve(area, &link);

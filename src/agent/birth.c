@@ -35,8 +35,8 @@
 #define BIRTH_CLEAN_NS (2 * SEC_NS)
 #define BIRTH_SIGNAL 32 /* libc's SIGCANCEL */
 #define BIRTH_NEVER '-' /* instead of the threshold's first digit */
-#define BIRTH_CLONE_FLAGS                                                     \
-	(CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
+#define BIRTH_CLONE_FLAGS                                                                   \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
 	 CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
 #ifndef SA_RESTORER

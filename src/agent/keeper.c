@@ -22,6 +22,7 @@
 /* syscalls: getpid tgkill futex sched_yield clock_gettime */
 
 #define KEEPER_WAIT_NS (2 * SEC_NS)
+#define KEEPER_ADDR_END (1ull << 48) /* the daemon knows no page above */
 
 /* Somebody is between pause and resume: the process it is in, so that a fork child is free of it. */
 static _Atomic uint32_t keeper_busy;
@@ -65,6 +66,7 @@ int keeper_pause(enum keeper_take take)
 {
 	struct agent_area *area = birth_area();
 	uint32_t tid, waiting = AGENT_WAITING, attaching = AGENT_ATTACHING;
+	int r = 0;
 
 	if (!area || !agent_exists(area))
 		return KEEPER_E_ABSENT;
@@ -78,10 +80,11 @@ int keeper_pause(enum keeper_take take)
 		return 0;
 	if (atomic_compare_exchange_strong(&area->phase, &waiting, AGENT_STOPPING))
 		sys_3(SYS_futex, &area->phase, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
-	else if (!atomic_compare_exchange_strong(&area->phase, &attaching, AGENT_STOPPING) &&
-		 control_request(area, USWAP_CTL_LEAVE, NULL) == -ETIMEDOUT)
-		return 0; /* two seconds are enough */
-	agent_wait_gone(area, tid);
+	else if (!atomic_compare_exchange_strong(&area->phase, &attaching, AGENT_STOPPING))
+		r = control_request(area, USWAP_CTL_LEAVE, NULL);
+	if (!r ||
+	    r == -ESRCH) /* it was told, or has gone; else, as without a free descriptor, it stays */
+		agent_wait_gone(area, tid);
 	return 0;
 }
 
@@ -95,13 +98,19 @@ int keeper_home(uint64_t start, uint64_t len)
 {
 	struct agent_area *area = birth_area();
 	struct uswap_range range;
+	uint64_t end = start + len;
 	int r;
 
 	if (!area || !atomic_load(&area->managed))
 		return 0;
+	/* what programs cannot have is refused by the kernel, which then changes nothing there */
+	if (!len || end < start || start >= KEEPER_ADDR_END)
+		return 0;
+	if (end > KEEPER_ADDR_END)
+		end = KEEPER_ADDR_END;
 	range.start = start & ~(uint64_t)(AGENT_PAGE_BYTES - 1);
-	range.len = ((start + len + AGENT_PAGE_BYTES - 1) & ~(uint64_t)(AGENT_PAGE_BYTES - 1)) -
-		    range.start;
+	range.len =
+		((end + AGENT_PAGE_BYTES - 1) & ~(uint64_t)(AGENT_PAGE_BYTES - 1)) - range.start;
 	r = control_request(area, USWAP_CTL_HOME, &range);
 	return r == -ESRCH ? 0 : r; /* the daemon does not know us: it holds nothing */
 }

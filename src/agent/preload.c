@@ -20,7 +20,6 @@
 #include <stdatomic.h>
 
 static _Atomic(void *) preload_next[WRAP_N];
-static atomic_bool preload_resolved; /* all of them were looked up */
 
 static const char preload_names[WRAP_N][20] = {
 	[WRAP_SETUID] = "setuid",
@@ -56,14 +55,17 @@ wrap_fn *wrap_next(enum wrap_next which)
 	return (wrap_fn *)fn;
 }
 
-void wrap_resolve(void)
+/*
+ * Now, since a lookup takes the dynamic linker's lock, and changes what dlerror() says: later it could
+ * be the program's error, or a lock whose owner waits for the caller.
+ */
+static void resolve_all(void)
 {
 	int saved_errno = errno;
 
-	if (!atomic_load_explicit(&preload_resolved, memory_order_relaxed)) /* relaxed: as above */
-		for (int i = 0; i < WRAP_N; i++)
-			(void)wrap_next((enum wrap_next)i);
-	atomic_store_explicit(&preload_resolved, true, memory_order_relaxed);
+	for (int i = 0; i < WRAP_N; i++)
+		(void)wrap_next((enum wrap_next)i);
+	(void)dlerror(); /* a name that this libc does not have */
 	errno = saved_errno;
 }
 
@@ -125,6 +127,7 @@ __attribute__((constructor)) static void preload_init(int argc, char **argv, cha
 	socket_name = env_find(env, USWAP_ENV_SOCKET);
 	if (!socket_name || is_under_valgrind(env))
 		return;
+	resolve_all();
 	birth_init(socket_name, env_find(env, USWAP_ENV_THRESHOLD));
-	__register_atfork(wrap_resolve, NULL, birth_fork_child, NULL);
+	__register_atfork(NULL, NULL, birth_fork_child, NULL);
 }

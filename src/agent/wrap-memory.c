@@ -20,7 +20,7 @@
 #include <sys/shm.h>
 #include <sys/uio.h>
 
-/* syscalls: madvise process_madvise shmat shmctl */
+/* syscalls: madvise process_madvise shmat shmctl getpid process_vm_readv */
 
 long wrap_sys_madvise(long addr, long len, long advice)
 {
@@ -32,12 +32,17 @@ long wrap_sys_madvise(long addr, long len, long advice)
 /* The kernel allows it for the caller's own memory only. */
 long wrap_sys_process_madvise(long pidfd, long iov, long n, long advice, long flags)
 {
-	const struct iovec *part = (const struct iovec *)iov;
+	struct iovec part, to = { &part, sizeof(part) }, from = { NULL, sizeof(part) };
+	long pid = sys_0(SYS_getpid), got;
 
-	if ((int)advice == MADV_GUARD_INSTALL && part && n <= IOV_MAX)
-		for (long i = 0; i < n; i++)
-			if (keeper_home((uint64_t)part[i].iov_base, part[i].iov_len))
-				return -EINVAL;
+	for (long i = 0; (int)advice == MADV_GUARD_INSTALL && i < n && n <= IOV_MAX; i++) {
+		from.iov_base = (struct iovec *)iov + i;
+		got = sys_6(SYS_process_vm_readv, pid, (long)&to, 1, (long)&from, 1, 0);
+		if (got == -EFAULT || (got >= 0 && got < (long)sizeof(part)))
+			break; /* so the kernel will say */
+		if (got < 0 || keeper_home((uint64_t)part.iov_base, part.iov_len))
+			return -EINVAL;
+	}
 	return sys_6(SYS_process_madvise, pidfd, iov, n, advice, flags, 0);
 }
 

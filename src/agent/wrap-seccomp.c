@@ -18,6 +18,7 @@
 #include "agent/birth.h"
 #include "agent/filter-run.h"
 #include "agent/keeper.h"
+#include <linux/close_range.h>
 #include <linux/filter.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
@@ -45,10 +46,10 @@ static const struct agent_call {
 	{ SYS_rt_sigreturn, { 0 } },
 	{ SYS_rt_sigprocmask, { 2 } },
 	{ SYS_clone,
-	  { CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+	  { CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
 	    CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID } },
 	{ SYS_tgkill, { 0 } },
-	{ SYS_close_range, { 0, ~0u } },
+	{ SYS_close_range, { 0, ~0u, CLOSE_RANGE_UNSHARE } },
 	{ SYS_futex, { 0, FUTEX_WAIT | FUTEX_PRIVATE_FLAG } },
 	{ SYS_restart_syscall, { 0 } },
 	{ SYS_clock_gettime, { CLOCK_MONOTONIC } },

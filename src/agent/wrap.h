@@ -43,8 +43,6 @@ typedef void wrap_fn(void);
 
 /* The function that would have been called without us. NULL with ENOSYS in errno: there is none. */
 wrap_fn *wrap_next(enum wrap_next which);
-/* Look all of them up. */
-void wrap_resolve(void);
 
 /* Turn what the kernel returned into libc's convention. */
 long wrap_result(long r);

@@ -27,7 +27,7 @@ kept=$(nm "$agent" 2> /dev/null | awk '$2 ~ /^[bBdDcCgGsS]$/ { print $3 }')
 [ -z "$kept" ] || complain "the agent keeps data:" $kept
 
 imports=$(nm -D --undefined-only "$library" | awk '{ sub(/@.*/, "", $2); print $2 }' | sort)
-allowed='__errno_location __register_atfork dlsym pthread_mutexattr_getprotocol pthread_mutexattr_getrobust'
+allowed='__errno_location __register_atfork dlerror dlsym pthread_mutexattr_getprotocol pthread_mutexattr_getrobust'
 for name in $imports; do
 	case " $allowed " in
 	*" $name "*) ;;
