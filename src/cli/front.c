@@ -214,6 +214,7 @@ int front_start_worker(struct front *f, const struct run_options *o)
 		.listen_fd = f->sockets.listen_fd,
 		.path_fd = f->sockets.path_fd,
 		.socket_path = f->sockets.path,
+		.socket_name = f->sockets.name,
 		.limit_bytes = o->limit_bytes,
 		.resident_bytes = o->resident_bytes,
 		.pool_bytes = o->pool_bytes,
@@ -321,7 +322,11 @@ bool front_finish(struct front *f, uint32_t *ret_n_left)
 	/* The memory should be free again when the command is over. */
 	until_ns = clock_now_ns() + EXIT_TIMEOUT_NS;
 	while (f->worker_pid && clock_now_ns() < until_ns) {
+		uint32_t n_kin = load_acquire(&f->shared->n_kin); /* pairs with tick() */
+
 		*ret_n_left = managed_count(f);
+		if (*ret_n_left < n_kin)
+			*ret_n_left = n_kin;
 		if (*ret_n_left)
 			break;
 		events_wait(f, false, clock_now_ns() + SECOND_NS / 20);

@@ -31,6 +31,7 @@
 #include "base/limit.h"
 #include "base/log.h"
 #include "cli/preload.h"
+#include "daemon/kin.h"
 #include "daemon/worker.h"
 
 #include <ctype.h>
@@ -166,25 +167,6 @@ static struct process *table_find(const struct table *t, pid_t pid)
 
 /* ---- who belongs to the command ------------------------------------------------------------- */
 
-/* True if the process was started with @mark in its environment. */
-static bool environ_holds(pid_t pid, const char *mark)
-{
-	static char buf[64 << 10];
-	_cleanup_(closep) int fd = proc_open(pid, "environ");
-	size_t mark_len = strlen(mark), kept = 0;
-	ssize_t len;
-
-	while (fd >= 0 && (len = read(fd, buf + kept, sizeof(buf) - kept)) > 0) {
-		size_t n = kept + (size_t)len;
-
-		if (memmem(buf, n, mark, mark_len))
-			return true;
-		kept = n < mark_len ? n : mark_len - 1; /* it may lie across two reads */
-		memmove(buf, buf + n - kept, kept);
-	}
-	return false;
-}
-
 /* A published number may have been given to another process since; a descriptor tells. */
 static bool is_published(const struct worker_managed *m, int *ret_pid)
 {
@@ -199,15 +181,13 @@ static bool is_published(const struct worker_managed *m, int *ret_pid)
 static void table_doom(struct table *t, const struct stop_options *o)
 {
 	pid_t self = getpid();
-	char mark[128];
 	bool again = true;
 	int pid;
 
-	snprintf(mark, sizeof(mark), USWAP_ENV_SOCKET "=%s", o->socket_name);
 	for (size_t i = 0; i < t->n; i++) {
 		struct process *p = &t->of[i];
 
-		p->doomed = p->pid != self && (p->parent == self || environ_holds(p->pid, mark));
+		p->doomed = p->pid != self && (p->parent == self || kin_is(p->pid, o->socket_name));
 	}
 	for (size_t i = 0; i < WORKER_MANAGED_MAX; i++) {
 		struct process *p = NULL;

@@ -249,6 +249,7 @@ struct worker {
 	bool warned_fds;
 	int front_pid;
 	bool front_gone;
+	uint64_t kin_ns; /* last look for processes of the command without a space */
 	bool done;
 	bool served; /* in this round of the loop */
 	_Atomic uint64_t

@@ -31,11 +31,15 @@
 #include "base/error.h"
 #include "base/limit.h"
 #include "base/log.h"
+#include "daemon/kin.h"
 #include "daemon/worker-impl.h"
 
 #define RETRY_NS (30ULL * 1000)
-#define PAGES_PER_RAM 4	 /* that may be out, of each page of RAM, */
-#define PAGES_PER_FILE 8 /* and more of each page of the file */
+#define PAGES_PER_RAM 4		      /* that may be out, of each page of RAM, */
+#define PAGES_PER_FILE 8	      /* and more of each page of the file */
+#define KIN_NS (500ULL * 1000 * 1000) /* between two looks for processes without a space */
+#define KIN_YOUNG_NS \
+	(2000ULL * 1000 * 1000) /* numbers of processes were not used up since the start */
 #define TICK_NS (10ULL * 1000 * 1000)
 
 int watch_add(struct worker *w, struct watch *watch, uint32_t events)
@@ -318,6 +322,23 @@ static void front_ended(struct worker *w, struct watch *watch, uint32_t events)
 	w->tick_ns = 0;
 }
 
+/*
+ * The command has ended, and nobody is managed. Is anybody left who could be? Small processes have no
+ * agent; a server that goes to the background is one at that moment.
+ */
+static bool kin_is_left(struct worker *w, uint64_t now)
+{
+	uint32_t n;
+
+	if (w->kin_ns && now - w->kin_ns < KIN_NS)
+		return true;
+	/* a short command is not to pay for looking at everybody */
+	n = kin_count(w->o->socket_name, now - w->start_ns < KIN_YOUNG_NS ? kin_after() : 0);
+	w->kin_ns = now;
+	store_release(&w->o->shared->n_kin, n); /* pairs with front_finish() */
+	return n > 0;
+}
+
 /* ---- the loop ------------------------------------------------------------------------------- */
 
 static void tick(struct worker *w, uint64_t now)
@@ -334,7 +355,7 @@ static void tick(struct worker *w, uint64_t now)
 		report_post(w);
 	}
 	if (w->front_gone && list_is_empty(&w->group.spaces) && !w->group.n_jobs &&
-	    list_is_empty(&w->group.loads))
+	    list_is_empty(&w->group.loads) && !kin_is_left(w, now))
 		w->done = true;
 }
 

@@ -49,12 +49,14 @@ struct worker_summary {
 struct worker_shared {
 	struct worker_managed managed[WORKER_MANAGED_MAX];
 	struct worker_summary summary;
+	_Atomic uint32_t n_kin; /* processes of the command that went on when it had ended */
 };
 
 struct worker_options {
 	int listen_fd;
 	int path_fd;		    /* another one; -1: none */
 	const char *socket_path;    /* of .path_fd: removed at the end */
+	const char *socket_name;    /* of .listen_fd: what processes have in their environment */
 	uint64_t limit_bytes;	    /* 0: none */
 	uint64_t resident_bytes;    /* 0: none */
 	uint64_t pool_bytes;	    /* 0: none */
