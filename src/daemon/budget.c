@@ -476,7 +476,7 @@ static bool sample_space(struct worker *w, struct space *sp, uint32_t flags)
 	if (flags & MEM_SAMPLE_PSS)
 		sp->shared_pages =
 			s.anon_pages > s.pss_anon_pages ? s.anon_pages - s.pss_anon_pages : 0;
-	if (!budget_shares_pages(w))
+	if (w->group.n_spaces < 2)
 		sp->shared_pages = 0;
 	if (sp->shared_pages > s.anon_pages)
 		sp->shared_pages = s.anon_pages;
@@ -498,8 +498,11 @@ void budget_sample(struct worker *w, uint64_t now)
 		b->status_ns = now;
 		flags |= MEM_SAMPLE_STATUS;
 	}
-	if (budget_shares_pages(w) && now - b->pss_ns > PSS_NS) {
+	/* also of those whose fork nobody told of, since nothing was registered at the time */
+	if (w->group.n_spaces > 1 &&
+	    (now - b->pss_ns > PSS_NS || w->group.n_spaces != b->pss_n_spaces)) {
 		b->pss_ns = now;
+		b->pss_n_spaces = w->group.n_spaces;
 		flags |= MEM_SAMPLE_PSS;
 	}
 	b->rss_pages = 0;

@@ -55,11 +55,20 @@ static struct space *choose_space(struct worker *w, uint64_t now)
 	return best && best->map.n_present ? best : NULL;
 }
 
+/* Are the copies that all who share its pages would get, compressed, less than what they share? */
+static bool is_worth_unsharing(const struct worker *w, const struct space *sp)
+{
+	const double own = (double)sp->rss_anon_pages - (double)sp->shared_pages;
+
+	return !sp->shared_pages || own > (double)sp->rss_anon_pages * w->budget.ratio;
+}
+
 /* Nothing of this space could be chosen: leave it alone for a while, or make its pages movable. */
-static void evict_refused(struct space *sp, uint64_t now)
+static void evict_refused(const struct worker *w, struct space *sp, uint64_t now)
 {
 	sp->evict_after_ns = now + EVICT_PAUSE_NS;
-	if (sp->n_stuck > sp->map.n_present / 2 && now > sp->unshare_ns + UNSHARE_NS) {
+	if (sp->n_stuck > sp->map.n_present / 2 && now > sp->unshare_ns + UNSHARE_NS &&
+	    is_worth_unsharing(w, sp)) {
 		sp->unshare_ns = now;
 		space_unshare(sp, USWAP_STAGE_HALF_PAGES);
 	}
@@ -102,7 +111,7 @@ static void evict(struct worker *w, uint64_t now)
 		n = space_evict(sp, wanted > USWAP_STAGE_HALF_PAGES ? USWAP_STAGE_HALF_PAGES
 								    : (uint32_t)wanted);
 		if (!n)
-			evict_refused(sp, now);
+			evict_refused(w, sp, now);
 		wanted -= n < wanted ? n : wanted;
 		w->budget.let_in_pages -= n < w->budget.let_in_pages ? n : w->budget.let_in_pages;
 	}

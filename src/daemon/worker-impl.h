@@ -116,6 +116,7 @@ struct budget {
 	uint64_t update_ns; /* last budget_update() */
 	uint64_t status_ns;
 	uint64_t pss_ns;
+	uint32_t pss_n_spaces;					    /* at that time */
 	uint64_t peak_rss_pages, peak_store_pages, peak_meta_pages; /* each for itself */
 	uint64_t peak_pages;					    /* of the sum */
 	struct {
