@@ -99,9 +99,9 @@ struct segment {
 	uint8_t buf;	     /* 1..; 0: none */
 	uint8_t n_tries;     /* places its write failed at */
 	uint8_t list;	     /* enum segment_list */
+	uint8_t sealed; /* the footer is in the buffer; set by who writes it, without the lock */
 	uint8_t no_clean : 1; /* its footer cannot be read */
 	uint8_t dirty : 1;    /* its place has room in the file */
-	uint8_t sealed : 1;   /* the footer is in the buffer */
 	uint8_t stuck : 1;    /* what is left of it cannot be read at all */
 	uint8_t bad_place : 1;
 };
