@@ -47,10 +47,11 @@ void agent_run(void *data)
 	struct agent_area *area = data;
 	struct agent_link link;
 	uint32_t phase = AGENT_WAITING;
+	bool is_clean;
 
-	bool is_clean = !sys_3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE);
-
+	is_clean = !sys_3(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE);
 	atomic_store(&area->clean, 1);
+
 	if (is_clean && !agent_wait(area) &&
 	    atomic_compare_exchange_strong(&area->phase, &phase, AGENT_ATTACHING) &&
 	    !agent_attach(area, &link))

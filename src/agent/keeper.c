@@ -82,8 +82,8 @@ int keeper_pause(enum keeper_take take)
 		sys_3(SYS_futex, &area->phase, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
 	else if (!atomic_compare_exchange_strong(&area->phase, &attaching, AGENT_STOPPING))
 		r = control_request(area, USWAP_CTL_LEAVE, NULL);
-	if (!r ||
-	    r == -ESRCH) /* it was told, or has gone; else, as without a free descriptor, it stays */
+	/* it was told, or is going already; else, as without a free descriptor, it stays */
+	if (!r || r == -ESRCH)
 		agent_wait_gone(area, tid);
 	return 0;
 }

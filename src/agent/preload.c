@@ -3,7 +3,7 @@
  * preload - what happens when the library comes into a process
  *
  * Every process started under `uswap run` loads this library, most of them to end milliseconds later:
- * the constructor does nothing that costs (birth.c). Imports are few and bound lazily.
+ * the constructor sets a timer (birth.c) and looks up what is wrapped, which costs microseconds.
  *
  * fork: the child handler sees to an agent for the child. vfork and posix_spawn have no handler and
  * need none: their children exec. A child made by a bare clone() has no agent; the daemon serves its

@@ -322,7 +322,7 @@ bool front_finish(struct front *f, uint32_t *ret_n_left)
 	/* The memory should be free again when the command is over. */
 	until_ns = clock_now_ns() + EXIT_TIMEOUT_NS;
 	while (f->worker_pid && clock_now_ns() < until_ns) {
-		uint32_t n_kin = load_acquire(&f->shared->n_kin); /* pairs with tick() */
+		uint32_t n_kin = load_acquire(&f->shared->n_kin); /* pairs with kin_is_left() */
 
 		*ret_n_left = managed_count(f);
 		if (*ret_n_left < n_kin)

@@ -323,9 +323,9 @@ int writeback_start(struct worker *w); /* pre: backing_open() */
 void writeback_stop(struct worker *w);
 void writeback_call(struct worker *w); /* have a look; any thread */
 void writeback_choose(struct worker *w, const struct uswap_policy_view *view);
-void writeback_press(struct worker *w, uint64_t used_bytes,
-		     uint64_t n_bytes);			    /* below any mark: so much has to go */
 void writeback_look(struct worker *w, uint64_t used_bytes); /* above the mark? */
+/* Above or below it: @n_bytes have to go. */
+void writeback_press(struct worker *w, uint64_t used_bytes, uint64_t n_bytes);
 bool writeback_set_policy(struct worker *w, const char *name); /* False: there is no such */
 bool writeback_works(const struct worker *w); /* what the pool has too much can go to the file */
 /* Shall what was read from the file keep its copy there? Else it goes to the pool when it leaves. */

@@ -335,7 +335,7 @@ static bool kin_is_left(struct worker *w, uint64_t now)
 	/* a short command is not to pay for looking at everybody */
 	n = kin_count(w->o->socket_name, now - w->start_ns < KIN_YOUNG_NS ? kin_after() : 0);
 	w->kin_ns = now;
-	store_release(&w->o->shared->n_kin, n); /* pairs with front_finish() */
+	store_release(&w->o->shared->n_kin, n); /* pairs with the load in front_finish() */
 	return n > 0;
 }
 

@@ -285,8 +285,7 @@ void writeback_press(struct worker *w, uint64_t used_bytes, uint64_t n_bytes)
 	struct writeback *wb = &w->writeback;
 	uint64_t low = used_bytes > n_bytes ? used_bytes - n_bytes : 0;
 
-	if (!writeback_works(w) ||
-	    load_relaxed(&wb->wanted)) /* relaxed: it is the owner's, as below */
+	if (!writeback_works(w) || load_relaxed(&wb->wanted)) /* relaxed: as in writeback_look() */
 		return;
 	if (low < load_relaxed(&wb->low_bytes)) /* until the policy is asked again */
 		store_relaxed(&wb->low_bytes, low);
