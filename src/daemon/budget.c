@@ -237,7 +237,7 @@ uint64_t budget_interval_ns(const struct worker *w)
 
 bool budget_shares_pages(const struct worker *w)
 {
-	return w->group.stats.n_forks && w->group.n_spaces > 1;
+	return w->group.n_spaces > 1; /* nobody tells of a fork before anything was registered */
 }
 
 /* What would help, if anything is known that would. */
@@ -259,14 +259,15 @@ bool budget_is_stuck(const struct worker *w)
 	return w->budget.resident_at_max >= w->budget.max_over_pages;
 }
 
-static void warn_over(const struct worker *w, uint64_t over, uint64_t resident, uint64_t stored)
+static void warn_over(const struct worker *w, bool stuck, uint64_t over, uint64_t resident,
+		      uint64_t stored)
 {
 	char text[3][32];
 
 	size_format(text[0], sizeof(text[0]), over * PAGE_BYTES);
 	size_format(text[1], sizeof(text[1]), resident * PAGE_BYTES);
 	size_format(text[2], sizeof(text[2]), stored * PAGE_BYTES);
-	if (!budget_is_stuck(w))
+	if (!stuck)
 		log_warn(
 			"the limit cannot be held: the data does not compress enough (%s resident, %s "
 			"compressed); %s above the limit%s",
@@ -326,7 +327,7 @@ static void track_peaks(struct worker *w, uint64_t now)
 	} else if (now - b->over_ns > WARN_NS / 5 &&
 		   (!b->warned_ns || now - b->warned_ns > WARN_NS * 12)) {
 		b->warned_ns = now;
-		warn_over(w, over, b->rss_pages, pool);
+		warn_over(w, !b->futile && b->rss_pages >= over, over, b->rss_pages, pool);
 	}
 }
 
@@ -339,7 +340,8 @@ void budget_last_word(struct worker *w)
 		return;
 	/* relaxed: for a message */
 	if (b->max_over_ns > MOMENT_NS || !budget_is_stuck(w) || load_relaxed(&w->writeback.full)) {
-		warn_over(w, b->max_over_pages, b->peak_rss_pages, b->peak_store_pages);
+		warn_over(w, budget_is_stuck(w), b->max_over_pages, b->peak_rss_pages,
+			  b->peak_store_pages);
 		return;
 	}
 	size_format(over, sizeof(over), b->max_over_pages * PAGE_BYTES);
@@ -476,7 +478,7 @@ static bool sample_space(struct worker *w, struct space *sp, uint32_t flags)
 	if (flags & MEM_SAMPLE_PSS)
 		sp->shared_pages =
 			s.anon_pages > s.pss_anon_pages ? s.anon_pages - s.pss_anon_pages : 0;
-	if (w->group.n_spaces < 2)
+	if (!budget_shares_pages(w))
 		sp->shared_pages = 0;
 	if (sp->shared_pages > s.anon_pages)
 		sp->shared_pages = s.anon_pages;
@@ -498,8 +500,7 @@ void budget_sample(struct worker *w, uint64_t now)
 		b->status_ns = now;
 		flags |= MEM_SAMPLE_STATUS;
 	}
-	/* also of those whose fork nobody told of, since nothing was registered at the time */
-	if (w->group.n_spaces > 1 &&
+	if (budget_shares_pages(w) &&
 	    (now - b->pss_ns > PSS_NS || w->group.n_spaces != b->pss_n_spaces)) {
 		b->pss_ns = now;
 		b->pss_n_spaces = w->group.n_spaces;
