@@ -247,7 +247,8 @@ part_full()
 	ok
 }
 
-bounds_held() # WHICH MIB LOCKED ROUNDS MORE OPTION…: the figure WHICH stays below MIB, about
+# What is not held is 34 to 140 MiB above; a slow daemon on a busy machine is 9 above for some ms.
+bounds_held() # WHICH MIB LOCKED ROUNDS MORE OPTION…: the figure WHICH stays at MIB or below
 {
 	local which=$1 mib=$2 locked=$3 rounds=$4 more=$5
 
@@ -257,7 +258,7 @@ bounds_held() # WHICH MIB LOCKED ROUNDS MORE OPTION…: the figure WHICH stays b
 		fail "$*: says $?: $(cat "$work/err")"
 	python3 - "$work/stats" "$which" "$mib" <<-'PY' || fail "$*: not held: $(cat "$work/err")"
 		import json, sys
-		sys.exit(json.load(open(sys.argv[1]))["memory"][sys.argv[2]] > (int(sys.argv[3]) + 8) << 20)
+		sys.exit(json.load(open(sys.argv[1]))["memory"][sys.argv[2]] > int(sys.argv[3]) << 20)
 	PY
 }
 
@@ -281,14 +282,14 @@ part_bounds()
 		    assert sum(len(k) + k[-1] for k in keep) == 3900 * len(keep)
 		fill(more)
 	PY
-	bounds_held peak_bytes 48 0 0 0 --limit 48M --pool 10M --file-size 512M
-	bounds_held peak_resident_bytes 40 0 0 0 --resident 40M --pool 12M --file-size 512M
+	bounds_held peak_bytes 64 0 0 0 --limit 48M --pool 10M --file-size 512M
+	bounds_held peak_resident_bytes 56 0 0 0 --resident 40M --pool 12M --file-size 512M
 	if [ "$EUID" = 0 ]; then
-		bounds_held peak_bytes 64 32 0 0 --limit 64M --file-size 512M
+		bounds_held peak_bytes 80 32 0 0 --limit 64M --file-size 512M
 	else
 		echo "real-file: bounds: skipped: locked memory needs root" >&3
 	fi
-	bounds_held peak_resident_bytes 96 0 3 24 --resident 96M --pool 60M
+	bounds_held peak_resident_bytes 104 0 3 24 --resident 96M --pool 60M
 	ok
 }
 
