@@ -6,14 +6,17 @@
  * ten times. So the owner follows the thread that faults: it looks now and then where that runs,
  * and binds itself and the agents it commands to that CPU. While one of the three works the other
  * two wait for it, so they take nothing from each other; compressors are bound to the other CPUs.
- * When the faults come from threads on several CPUs there is no such place; whether following pays
- * is measured (trial_tick).
  *
  * The program would not stay where it is followed to: the scheduler wakes a thread on an idle CPU
  * rather than behind whoever wakes it, and the owner is just that. So with few CPUs the others are
  * kept company while faults are frequent: a thread of the lowest weight that spins, gives way to
  * anything else at once, and makes its CPU not idle. They would not rest in that time anyway (next
  * paragraph). Measured with two CPUs: random reads 17 us without, 12 us with it.
+ *
+ * None of this holds everywhere. When the faults come from threads on several CPUs there is no place to
+ * follow to, and where a hypervisor is asked at every switch between address spaces, going back and
+ * forth on one CPU costs more than waking another, and company, which is switched to at each fault, as
+ * much again. So the three ways are compared by the rate of faults that they serve (trial.c).
  *
  * While faults are frequent, idle CPUs are asked not to halt (/dev/cpu_dma_latency, the interface of
  * PM QoS): a program that is woken on an idle CPU would wait for that to come back, which in a
@@ -43,13 +46,17 @@
 #define LOOK_NS (5ULL * 1000 * 1000)
 #define LOOK_MIN_FAULTS 10u
 #define MANY_PART 4u /* of the faults come from another thread than the one before */
-#define TRIAL_WINDOWS 4u
-#define TRIAL_NS (50ULL * 1000 * 1000)
-#define HOLD_NS (10ULL * 1000 * 1000 * 1000)
-#define FLOAT_MARGIN 1.1
+#define MANY_LOOKS 4u
 #define AWAKE_NS (100ULL * 1000 * 1000) /* without frequent faults CPUs may halt again */
 #define COMPANY_MAX_CPUS 4		/* with more the idle ones are too many */
 #define COMPANY_SPINS 1000u
+
+/* In the order in which they are right on most machines. */
+enum place_way {
+	WAY_COMPANY, /* follow, and keep the other CPUs company */
+	WAY_FOLLOW,
+	WAY_FLOAT, /* anywhere: as the scheduler likes */
+};
 
 /* Real time if we may, else as nice as we may. @tid 0: the caller. */
 static void make_urgent(int tid)
@@ -68,9 +75,32 @@ void place_init(struct worker *w)
 	if (sched_getaffinity(0, sizeof(w->place.cpus), &w->place.cpus)) /* more than CPU_SETSIZE */
 		CPU_SET(0, &w->place.cpus);
 	w->place.n_cpus = (uint32_t)CPU_COUNT(&w->place.cpus);
-	w->place.follow = w->place.mode != WORKER_PLACE_FLOAT && w->place.n_cpus > 1;
-	w->place.tries = w->place.follow && w->place.mode == WORKER_PLACE_AUTO;
 	make_urgent(0);
+}
+
+/* The first that there is; a mode has some of them, without a gap. */
+static enum place_way first_way(const struct placement *p)
+{
+	if (p->mode == WORKER_PLACE_FLOAT || p->n_cpus < 2)
+		return WAY_FLOAT;
+	return p->n_company ? WAY_COMPANY : WAY_FOLLOW;
+}
+
+static enum place_way last_way(const struct placement *p)
+{
+	if (p->mode == WORKER_PLACE_FOLLOW && p->n_cpus > 1)
+		return WAY_FOLLOW;
+	return WAY_FLOAT;
+}
+
+static enum place_way way_now(const struct placement *p)
+{
+	return first_way(p) + p->trial[p->many].way;
+}
+
+const char *place_way(const struct worker *w)
+{
+	return way_now(&w->place) == WAY_FLOAT ? "float" : "follow";
 }
 
 /* @cpu < 0: any that we were given. */
@@ -166,7 +196,8 @@ static void company_set(struct placement *p, bool wanted)
 int place_start(struct worker *w)
 {
 	struct placement *p = &w->place;
-	uint32_t n = p->n_cpus > COMPANY_MAX_CPUS || !p->follow ? 0 : p->n_cpus - 1;
+	uint32_t n = p->n_cpus > COMPANY_MAX_CPUS || first_way(p) == WAY_FLOAT ? 0 : p->n_cpus - 1;
+	uint32_t k;
 
 	pthread_mutex_init(&p->company_lock, NULL);
 	pthread_cond_init(&p->company_call, NULL);
@@ -177,6 +208,8 @@ int place_start(struct worker *w)
 			return err_origin(-r);
 		p->n_company++;
 	}
+	for (k = 0; k < 2; k++)
+		trial_init(&p->trial[k], (uint32_t)(last_way(p) - first_way(p)) + 1);
 	return 0;
 }
 
@@ -212,52 +245,19 @@ static void keep_awake(struct placement *p, bool frequent, uint64_t now)
 	}
 }
 
-/* One thread or many: what was measured of the one says nothing of the other. */
-static void trial_restart_if_changed(struct placement *p, uint64_t n_faults, uint64_t n_turns)
+/*
+ * Do faults come from one thread, or from many in turns? Some looks in a row have to say so: a trial needs
+ * more time than a moment.
+ */
+static void look_who_faults(struct placement *p, uint64_t n_faults, uint64_t n_turns)
 {
 	bool many = n_turns > n_faults / MANY_PART;
 
-	if (many == p->many)
+	p->n_other = many == p->many ? 0 : p->n_other + 1;
+	if (p->n_other < MANY_LOOKS)
 		return;
 	p->many = many;
-	p->n_windows = TRIAL_WINDOWS;
-	p->window_ns = 0; /* as if held long enough */
-	p->follow = true;
-}
-
-/*
- * Auto: in turns, a window of following and one of floating; then what served more faults a second, by
- * a clear margin, for a while. A window in which faults became rare says nothing and begins anew.
- */
-static void trial_tick(struct worker *w, bool frequent, uint64_t now)
-{
-	struct placement *p = &w->place;
-	uint64_t n_faults = w->group.stats.n_faults;
-	uint64_t window_ns = now - p->window_ns;
-
-	if (!frequent) {
-		p->window_ns = now;
-		p->window_faults = n_faults;
-		return;
-	}
-	if (window_ns < (p->n_windows < TRIAL_WINDOWS ? TRIAL_NS : HOLD_NS))
-		return;
-	if (p->n_windows == TRIAL_WINDOWS) { /* held long enough: try again */
-		p->n_windows = 0;
-		p->rate[0] = p->rate[1] = 0;
-		p->follow = true;
-	} else {
-		p->rate[p->n_windows % 2] +=
-			(double)(n_faults - p->window_faults) / (double)window_ns;
-		p->n_windows++;
-		p->follow = p->n_windows % 2 == 0;
-		if (p->n_windows == TRIAL_WINDOWS)
-			p->follow = p->rate[1] < p->rate[0] * FLOAT_MARGIN;
-	}
-	p->window_ns = now;
-	p->window_faults = n_faults;
-	if (!p->follow && p->cpu >= 0)
-		bind_to(w, -1);
+	p->n_other = 0;
 }
 
 /* Follow the thread that faulted last of all. */
@@ -270,22 +270,27 @@ void place_tick(struct worker *w, uint64_t now)
 	uint64_t latest = 0;
 	struct space *who = NULL;
 	bool frequent;
+	uint32_t k;
 	int cpu;
 
 	if (now - p->look_ns < LOOK_NS)
 		return;
 	p->look_ns = now;
 	frequent = n_faults - p->n_faults >= LOOK_MIN_FAULTS;
-	if (frequent && p->tries)
-		trial_restart_if_changed(p, n_faults - p->n_faults, n_turns - p->n_turns);
+	for (k = 0; k < 2; k++)
+		trial_tick(&p->trial[k], frequent && p->many == k, n_faults, now);
+	if (frequent)
+		look_who_faults(p, n_faults - p->n_faults, n_turns - p->n_turns);
 	p->n_faults = n_faults;
 	p->n_turns = n_turns;
 	keep_awake(p, frequent, now);
-	/* a single thread that stays where it is followed to leaves nothing to try */
-	if (p->tries && (p->many || !p->n_company))
-		trial_tick(w, frequent, now);
-	company_set(p, p->follow && p->awake_fd >= 0);
-	if (!frequent || !p->follow)
+	company_set(p, way_now(p) == WAY_COMPANY && p->awake_fd >= 0);
+	if (way_now(p) == WAY_FLOAT) {
+		if (p->cpu >= 0)
+			bind_to(w, -1);
+		return;
+	}
+	if (!frequent)
 		return;
 	list_for_each(sp, &w->group.spaces, link)
 		if (sp->pid && sp->last_tid && sp->last_fault_ns >= latest) {

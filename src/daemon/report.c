@@ -204,7 +204,7 @@ static json_t *report_json(struct worker *w)
 	json_object_set_new(o, "version", json_string(USWAP_VERSION));
 	json_object_set_new(o, "running_ms", integer((clock_now_ns() - w->start_ns) / 1000000));
 	json_object_set_new(o, "memory", limit_json(w));
-	json_object_set_new(o, "placement", json_string(w->place.follow ? "follow" : "float"));
+	json_object_set_new(o, "placement", json_string(place_way(w)));
 	json_object_set_new(o, "raw_bytes", integer((a.n_pages - a.n_staged) * PAGE_BYTES));
 	json_object_set_new(o, "resident_bytes", integer(w->budget.rss_pages * PAGE_BYTES));
 	json_object_set_new(o, "faults", faults_json(s));

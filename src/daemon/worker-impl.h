@@ -9,7 +9,7 @@
  *   compress.c  compressor threads and the upkeep thread
  *   backing.c   the swap file: opened, read
  *   writeback.c the thread that moves cold pages there, and when (policy.c)
- *   place.c     where the owner thread runs
+ *   place.c     where the owner thread runs (trial.c)
  *   report.c    figures: JSON, summary
  */
 #ifndef USWAP_DAEMON_WORKER_IMPL_H
@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 
 #include "daemon/policy.h"
+#include "daemon/trial.h"
 #include "daemon/worker.h"
 #include "space/mem-linux.h"
 #include "space/space.h"
@@ -148,19 +149,17 @@ struct budget {
 
 struct placement {
 	int mode;
-	bool follow;
-	cpu_set_t cpus;	    /* [const] that we may run on */
-	uint32_t n_cpus;    /* [const] of them */
-	int cpu;	    /* where we are; -1: anywhere */
-	uint64_t look_ns;   /* last look at where the program runs */
-	uint64_t n_faults;  /* at that moment */
-	uint64_t n_turns;   /* as above */
-	bool many;	    /* faults come from several threads in turns */
-	bool tries;	    /* auto: compares following with floating */
-	uint32_t n_windows; /* of the trial, over; even ones followed */
-	uint64_t window_ns; /* start of the window, or of what was decided */
-	uint64_t window_faults;
-	double rate[2];	   /* faults per ns: following, floating */
+	cpu_set_t cpus;	   /* [const] that we may run on */
+	uint32_t n_cpus;   /* [const] of them */
+	int cpu;	   /* where we are; -1: anywhere */
+	uint64_t look_ns;  /* last look at where the program runs */
+	uint64_t n_faults; /* at that moment */
+	uint64_t n_turns;  /* as above */
+	bool many;	   /* faults come from several threads in turns */
+	uint32_t n_other;  /* looks in a row that said the contrary */
+	/* Which way is best, for one thread and for many: what was found for the one says nothing of
+	 * the other. */
+	struct trial trial[2];
 	int awake_fd;	   /* /dev/cpu_dma_latency while CPUs shall not halt; -1 */
 	uint64_t awake_ns; /* last time that faults were frequent */
 
@@ -337,6 +336,7 @@ int place_start(struct worker *w); /* pre: compress_start() */
 void place_stop(struct worker *w);
 void place_tick(struct worker *w, uint64_t now_ns);
 void place_agent(struct worker *w, struct space *sp); /* a new agent is there */
+const char *place_way(const struct worker *w);	      /* how: for figures */
 
 /* report.c */
 void report_summary(struct worker *w);
