@@ -43,6 +43,7 @@ struct app_figures {
 	_Atomic uint64_t file_bytes;
 	_Atomic uint64_t n_put;
 	_Atomic uint64_t n_put_unchanged;
+	_Atomic uint64_t n_put_changed;
 	_Atomic uint64_t n_load;
 	_Atomic uint64_t n_load_file;
 	_Atomic uint64_t n_lost;

@@ -166,6 +166,10 @@ static bool put_reuse(struct swap *s, struct slot_id id, struct area *area, cons
 		entry_unkeep(s, area, idx, use);
 	else
 		entry_erase(s, area, idx);
+	if (where.kept)
+		fetch_add_relaxed(same ? &area->app->figures.n_put_unchanged
+				       : &area->app->figures.n_put_changed,
+				  1);
 	slot_set_kept(&s->slots, id, false);
 	return same;
 }
@@ -190,10 +194,8 @@ int swap_put(struct swap *s, struct slot_id id, struct stage_buf *buf, uint32_t 
 		hash = hash_page(&s->hash, page);
 	}
 	fetch_add_relaxed(&area->app->figures.n_put, 1);
-	if (put_reuse(s, id, area, hash.v, where.form == ENTRY_FILLED, use)) {
-		fetch_add_relaxed(&area->app->figures.n_put_unchanged, 1);
+	if (put_reuse(s, id, area, hash.v, where.form == ENTRY_FILLED, use))
 		return 0;
-	}
 	if (where.form == ENTRY_STAGED) {
 		buf_ref(buf_of(buf));
 		where.loc = buf_loc(buf, page_idx);

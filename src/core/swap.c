@@ -166,6 +166,7 @@ void swap_app_stats_get(struct swap_app *app, struct swap_app_stats *ret)
 		.file_bytes = load_relaxed(&f->file_bytes),
 		.n_put = load_relaxed(&f->n_put),
 		.n_put_unchanged = load_relaxed(&f->n_put_unchanged),
+		.n_put_changed = load_relaxed(&f->n_put_changed),
 		.n_load = load_relaxed(&f->n_load),
 		.n_load_file = load_relaxed(&f->n_load_file),
 		.n_lost = load_relaxed(&f->n_lost),

@@ -204,6 +204,7 @@ struct swap_app_stats {
 	uint64_t file_bytes;   /* compressed bytes on file, kept ones included */
 	uint64_t n_put;	       /* counters from here on, since the start */
 	uint64_t n_put_unchanged; /* kept copy used again, nothing compressed */
+	uint64_t n_put_changed;	  /* kept copy of no use: the page is another */
 	uint64_t n_load;
 	uint64_t n_load_file;	   /* of these: read from the file */
 	uint64_t n_lost;	   /* pages whose bytes failed their hash, or could not be read */

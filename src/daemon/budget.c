@@ -47,6 +47,9 @@
 #define POOL_FULL_PAGES 256u  /* of --pool that are left when evictions end */
 #define POOL_ROOM_PAGES 1024u /* the same when clean copies have to go */
 #define VIEW_NS (50ULL * 1000 * 1000)
+#define STREAM_WINDOW 8u			  /* pages read ahead for one that was asked for */
+#define STREAM_MIN_PAGES 256u			  /* fewer say nothing of what programs do */
+#define STREAM_USELESS_NS (2000ULL * 1000 * 1000) /* without copies, after most had changed */
 
 static uint64_t limit_of(uint64_t bytes)
 {
@@ -132,22 +135,67 @@ static int64_t room_under(uint64_t limit, uint64_t used)
 	return limit == UINT64_MAX ? INT64_MAX / 4 : (int64_t)limit - (int64_t)used;
 }
 
-/* Clean copies may take a share of the pool; they are the first thing to go. @room: pages of --pool. */
-static void keep_clean(struct worker *w, const struct swap_app_stats *s, int64_t room)
+/* Do programs stream, and find their copies useful? */
+static void look_at_streams(struct worker *w, uint64_t now)
+{
+	const struct space_stats *st = &w->group.stats;
+	struct budget *b = &w->budget;
+	struct swap_app_stats a;
+	uint64_t n_loads = st->n_load_faults - b->streams.n_loads;
+	uint64_t n_ahead = st->n_ahead - b->streams.n_ahead;
+
+	if (now - b->streams.ns < VIEW_NS || n_loads + n_ahead < STREAM_MIN_PAGES)
+		return; /* too few say nothing: go on counting */
+	swap_app_stats_get(w->group.app, &a);
+	b->streams.prevail = n_ahead >= n_loads * STREAM_WINDOW;
+	if (a.n_put_changed - b->streams.n_changed > a.n_put_unchanged - b->streams.n_unchanged)
+		b->streams.useless_ns = now;
+	b->streams.ns = now;
+	b->streams.n_loads = st->n_load_faults;
+	b->streams.n_ahead = st->n_ahead;
+	b->streams.n_changed = a.n_put_changed;
+	b->streams.n_unchanged = a.n_put_unchanged;
+}
+
+/* Not if that would make what is resident small, nor if something has to be read for it. */
+static bool streams_want_copies(const struct worker *w, uint64_t resident)
+{
+	const struct budget *b = &w->budget;
+
+	return b->streams.prevail && resident > b->tight_pages - b->tight_pages / 4 &&
+	       !load_relaxed(&w->spills) && /* relaxed: this thread writes it */
+	       (!b->streams.useless_ns ||
+		b->streams.ns - b->streams.useless_ns > STREAM_USELESS_NS);
+}
+
+/*
+ * Clean copies may take a share of the pool; they are the first thing to go. @room: pages of --pool.
+ *
+ * Under a limit they cost resident pages, which is worth it only where compression is what programs wait
+ * for: where all CPUs are busy, as they fault in several threads; and where they stream through more than
+ * fits, when what is resident is not what they want next anyway.
+ */
+static void keep_clean(struct worker *w, const struct swap_app_stats *s, uint64_t resident,
+		       int64_t room)
 {
 	const struct budget *b = &w->budget;
 	struct space_group *g = &w->group;
 	uint64_t may_keep = UINT64_MAX;
 
-	if (b->limit_pages != UINT64_MAX)
+	g->keep_pool = KEEP_ALL;
+	if (b->limit_pages != UINT64_MAX) {
 		may_keep = b->limit_pages / 24 * PAGE_BYTES;
+		if (g->n_jobs <= 1 || !w->place.many)
+			g->keep_pool = KEEP_NONE;
+		if (streams_want_copies(w, resident)) {
+			may_keep = b->limit_pages / 8 * PAGE_BYTES;
+			g->keep_pool = KEEP_STREAMS;
+		}
+	}
 	if (room < (int64_t)POOL_ROOM_PAGES)
 		may_keep = 0;
-	g->keep_clean = s->kept_bytes < may_keep;
-	/* they cost resident pages: under a limit worth it only where all CPUs are busy, and compression
-	 * takes its part from programs that fault in several threads */
-	if (b->limit_pages != UINT64_MAX)
-		g->keep_clean &= g->n_jobs > 1 && w->place.many;
+	if (s->kept_bytes >= may_keep)
+		g->keep_pool = KEEP_NONE;
 	if (s->kept_bytes > may_keep)
 		atomic_store(&w->drop_kept_bytes, s->kept_bytes - may_keep);
 }
@@ -188,9 +236,10 @@ void budget_update(struct worker *w)
 	b->at_floor = resident < b->floor_pages || evictable_pages(w) < b->floor_pages;
 	/* at the floor nothing can leave; with a file room comes from the pool instead */
 	g->limit_off = b->futile || (b->at_floor && !writeback_works(w));
-	atomic_store_explicit(
-		&w->tight, resident < b->tight_pages && under_limit < 4096 && !writeback_works(w),
-		memory_order_relaxed); /* a hint for the compressors */
+	atomic_store_explicit(&w->tight,
+			      resident + PAGES(s.kept_bytes) < b->tight_pages &&
+				      under_limit < 4096 && !writeback_works(w),
+			      memory_order_relaxed); /* a hint for the compressors */
 	store_relaxed(&w->spills, s.file_bytes && writeback_works(w)); /* as well */
 	if (b->n_delayed != g->stats.n_delayed) {
 		b->n_delayed = g->stats.n_delayed;
@@ -201,10 +250,10 @@ void budget_update(struct worker *w)
 	/* what was read goes to the pool when it leaves, until that is as large as it shall be, and
 	 * while compression keeps up */
 	if (!writeback_wants_copies(w, s.stored_bytes))
-		g->keep_file = KEEP_FILE_NONE;
+		g->keep_file = KEEP_NONE;
 	else
-		g->keep_file = g->n_jobs > 1 && w->place.many ? KEEP_FILE_ALL : KEEP_FILE_STREAMS;
-	keep_clean(w, &s, room_under(b->pool_pages, pool));
+		g->keep_file = g->n_jobs > 1 && w->place.many ? KEEP_ALL : KEEP_STREAMS;
+	keep_clean(w, &s, resident, room_under(b->pool_pages, pool));
 }
 
 uint64_t budget_wanted_pages(const struct worker *w)
@@ -514,6 +563,7 @@ void budget_sample(struct worker *w, uint64_t now)
 		b->rss_pages += sp->rss_anon_pages - sp->shared_pages;
 	}
 	b->rss_at_resident = w->group.n_resident;
+	look_at_streams(w, now);
 	budget_update(w);
 	track_peaks(w, now);
 	check_futile(w, now);

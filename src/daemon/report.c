@@ -85,15 +85,16 @@ static json_t *store_json(struct worker *w)
 	swap_stats_get(w->swap, &s);
 	meta_bytes = s.meta_bytes + page_map_arenas_bytes(&w->group.arenas);
 	return json_pack(
-		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "pages",
-		(json_int_t)a.n_pages, "staged_pages", (json_int_t)a.n_staged, "same_filled_pages",
-		(json_int_t)a.n_filled, "incompressible_pages", (json_int_t)a.n_raw, "zstd_pages",
-		(json_int_t)a.n_zstd, "kept_pages", (json_int_t)a.n_kept, "stored_bytes",
-		(json_int_t)a.stored_bytes, "kept_bytes", (json_int_t)a.kept_bytes, "pool_bytes",
-		(json_int_t)s.pool_bytes, "pool_used_bytes", (json_int_t)s.pool_used_bytes,
-		"meta_bytes", (json_int_t)meta_bytes, "buffer_bytes", (json_int_t)s.buf_bytes,
-		"put", (json_int_t)a.n_put, "put_unchanged", (json_int_t)a.n_put_unchanged,
-		"loaded", (json_int_t)a.n_load, "codec_in_bytes", (json_int_t)a.compressed_in_bytes,
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+		"pages", (json_int_t)a.n_pages, "staged_pages", (json_int_t)a.n_staged,
+		"same_filled_pages", (json_int_t)a.n_filled, "incompressible_pages",
+		(json_int_t)a.n_raw, "zstd_pages", (json_int_t)a.n_zstd, "kept_pages",
+		(json_int_t)a.n_kept, "stored_bytes", (json_int_t)a.stored_bytes, "kept_bytes",
+		(json_int_t)a.kept_bytes, "pool_bytes", (json_int_t)s.pool_bytes, "pool_used_bytes",
+		(json_int_t)s.pool_used_bytes, "meta_bytes", (json_int_t)meta_bytes, "buffer_bytes",
+		(json_int_t)s.buf_bytes, "put", (json_int_t)a.n_put, "put_unchanged",
+		(json_int_t)a.n_put_unchanged, "put_changed", (json_int_t)a.n_put_changed, "loaded",
+		(json_int_t)a.n_load, "codec_in_bytes", (json_int_t)a.compressed_in_bytes,
 		"codec_out_bytes", (json_int_t)a.compressed_out_bytes);
 }
 

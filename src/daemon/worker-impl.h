@@ -128,6 +128,13 @@ struct budget {
 	uint64_t n_loads, n_file_loads; /* at that moment */
 	double loads_per_s, file_loads_per_s;
 
+	struct {
+		uint64_t ns;					   /* last look */
+		uint64_t n_loads, n_ahead, n_unchanged, n_changed; /* at that moment */
+		uint64_t useless_ns; /* last time that copies were of no use */
+		bool prevail;	     /* most of what is loaded is read ahead */
+	} streams;
+
 	uint64_t in_bytes, out_bytes; /* codec figures at the last look */
 	double ratio;		      /* recent bytes stored per byte evicted */
 	uint64_t n_delayed;	      /* faults that had to wait for room, at the last look */

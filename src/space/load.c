@@ -90,6 +90,11 @@ static int load_collect(struct space *sp, struct ahead *plan, uint64_t faulting,
 	return 0;
 }
 
+static bool keeps(enum keep_copies which, const struct ahead *plan)
+{
+	return which == KEEP_ALL || (which == KEEP_STREAMS && plan->n > 1);
+}
+
 /* What becomes of the compressed bytes of a page of @plan. */
 static enum swap_load_end load_end_of(const struct space *sp, const struct ahead *plan)
 {
@@ -97,9 +102,9 @@ static enum swap_load_end load_end_of(const struct space *sp, const struct ahead
 
 	if (sp->homing)
 		return SWAP_LOAD_ERASE;
-	if (g->keep_clean)
+	if (keeps(g->keep_pool, plan))
 		return SWAP_LOAD_KEEP;
-	if (g->keep_file == KEEP_FILE_ALL || (g->keep_file == KEEP_FILE_STREAMS && plan->n > 1))
+	if (keeps(g->keep_file, plan))
 		return SWAP_LOAD_KEEP_FILE;
 	return SWAP_LOAD_ERASE;
 }

@@ -214,14 +214,15 @@ struct file_load {
 };
 
 /*
- * Whose copies in the file are kept when they are loaded. They cost no memory, and a page that has one
- * leaves without being compressed and written again; but then it is on the disk again and not in the
- * pool, where a page that was wanted once is better than the coldest one.
+ * Whose compressed copies are kept when they are loaded: a page that has one, and is still the same when it
+ * leaves, is not compressed again. In the pool copies take memory; in the file they take none, but the
+ * page is on the disk again then and not in the pool, where a page that was wanted once is better than
+ * the coldest one.
  */
-enum keep_file {
-	KEEP_FILE_NONE,
-	KEEP_FILE_STREAMS, /* what readahead brought: it is passed through, and rarely wanted again */
-	KEEP_FILE_ALL,
+enum keep_copies {
+	KEEP_NONE,
+	KEEP_STREAMS, /* what readahead brought: it is passed through, and rarely wanted again */
+	KEEP_ALL,
 };
 
 /* All spaces of one app that one owner thread serves. */
@@ -239,8 +240,7 @@ struct space_group {
 	int64_t room_pages; /* that may become resident before the limit is reached; set by the
 				 * controller, counted down by installs, up by evictions */
 	bool limit_off;	    /* never delay a fault */
-	bool keep_clean;    /* keep compressed copies of loaded pages */
-	enum keep_file keep_file;
+	enum keep_copies keep_pool, keep_file; /* of what is loaded from there */
 	bool readahead;
 	uint32_t early_window; /* a stream with a window of so many pages is read ahead of */
 	uint32_t evict_seq;    /* pages evicted so far */

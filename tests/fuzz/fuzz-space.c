@@ -405,7 +405,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 	client_init(&client);
 	group.room_pages = 1 << 20;
 	group.limit_off = false;
-	group.keep_clean = n_bytes & 1;
+	group.keep_pool = (enum keep_copies)(n_bytes % 3);
 	now_ns += UINT64_C(1000000000);
 	ASSERT(!space_new(&sp, &group, &client.base));
 	has_late = false;

@@ -194,8 +194,8 @@ static void step_limits(struct owner *o)
 {
 	struct space_group *g = &o->group;
 
-	g->keep_clean = below(o, 4);
-	g->keep_file = (enum keep_file)below(o, 3);
+	g->keep_pool = (enum keep_copies)below(o, 3);
+	g->keep_file = (enum keep_copies)below(o, 3);
 	g->limit_off = !below(o, 3);
 	g->readahead = below(o, 8);
 	g->early_window = 4 << below(o, 4);

@@ -235,7 +235,7 @@ static void r7_stolen_page_with_a_kept_copy(void)
 	uint32_t k;
 
 	rig_evict(r, 4);
-	r->s.owner.group.keep_clean = true;
+	r->s.owner.group.keep_pool = KEEP_ALL;
 	rig_touch(r, r->t[0], RIG_FIRST, false);
 	ASSERT(leaf->slot[i] && rig_is_present(r, RIG_FIRST)); /* kept */
 	leaf->credit[i] = 0;

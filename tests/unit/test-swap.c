@@ -166,6 +166,7 @@ static void test_kept_copy_unchanged(void **state)
 	assert_int_equal(put(id, 1, SEED), 0);
 	swap_unpin(s, id);
 	assert_int_equal(stats().n_put_unchanged, 1);
+	assert_int_equal(stats().n_put_changed, 0);
 	assert_int_equal(stats().n_kept, 0);
 	load_erase(id, SEED);
 }
@@ -185,6 +186,7 @@ static void test_kept_copy_changed(void **state)
 		put(id, 1 + i, seeds[i]);
 		swap_unpin(s, id);
 		assert_int_equal(stats().n_put_unchanged, 0);
+		assert_int_equal(stats().n_put_changed, 1 + i);
 		assert_int_equal(stats().n_kept, 0);
 		assert_int_equal(swap_try_pin(s, id, SWAP_PIN_LOAD), 0);
 		expect_page(id, seeds[i]);
