@@ -125,7 +125,7 @@ int launch_worker(const struct worker_options *options, pid_t *ret_pid)
 		worker_prepare();
 		r = worker_main(options);
 		fflush(NULL);
-		_exit(r ? EXIT_FAILED : EXIT_OK);
+		_exit(r);
 	}
 	*ret_pid = pid;
 	return 0;

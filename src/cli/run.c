@@ -19,9 +19,12 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <uswap/protocol.h>
 
 #define THRESHOLD_MAX_BYTES (4ull << 20)
 
@@ -65,8 +68,8 @@ static void unmanaged_warn(struct front *f)
 		return;
 	f->unmanaged = true;
 	log_warn("the program does not load " PRELOAD_NAME
-		 " (static, privileged, under valgrind, or started with an environment of its "
-		 "own): it runs unmanaged, without limit");
+		 " (static, privileged as sudo is, under valgrind, or started with an environment "
+		 "of its own): it runs unmanaged, without limit");
 }
 
 static void unmanaged_known(struct front *f)
@@ -112,6 +115,9 @@ static int worker_death_report(const struct front *f, bool program_ran)
 {
 	char how[64];
 
+	if (!program_ran && WIFEXITED(f->worker_status) &&
+	    WEXITSTATUS(f->worker_status) == WORKER_E_SAID)
+		return EXIT_OURS;
 	if (WIFSIGNALED(f->worker_status))
 		snprintf(how, sizeof(how), "signal %d", WTERMSIG(f->worker_status));
 	else
@@ -189,6 +195,10 @@ int run_command(int argc, char **argv)
 	r = launch_resolve(o.argv[0], path, sizeof(path));
 	if (r)
 		return command_refused(o.argv[0], r, 0);
+	if (getenv(USWAP_ENV_SOCKET))
+		log_warn(
+			"this runs inside of another uswap run: for the command only the limit given "
+			"here will hold");
 	r = machine_check(&o);
 	if (r)
 		return r;

@@ -72,9 +72,9 @@ void summary_format(char *buf, size_t n_bytes, const struct worker_summary *s, u
 		size_format(text, sizeof(text), program_rss_bytes);
 		snprintf(
 			buf, n_bytes,
-			"nothing was managed, though a process grew to %s: it does not load " PRELOAD_NAME
-			", or cannot reach the daemon (a network namespace of its "
-			"own, too few descriptors or processes allowed)",
+			"nothing was managed, though a process grew to %s: what it has is shared memory "
+			"or files, or it does not load " PRELOAD_NAME
+			", or cannot reach the daemon (too few descriptors or processes allowed)",
 			text);
 		return;
 	}

@@ -135,7 +135,7 @@ static int file_open(struct worker *w)
 			strerror(f->direct_errno));
 	if (!r && f->uring_errno)
 		log_info("the swap file is used without io_uring (%s)", strerror(f->uring_errno));
-	return r ? -EINVAL : 0;
+	return r ? WORKER_E_SAID : 0;
 }
 
 static int reads_init(struct backing *b, uint32_t buf_bytes)
@@ -192,12 +192,17 @@ int backing_open(struct worker *w)
 		r = store_start(b->store);
 	if (r) {
 		log_warn("the swap file cannot be used: %s", strerror(r < 0 ? -r : EINVAL));
-		return r < 0 ? r : err_fold(r);
+		return WORKER_E_SAID;
 	}
 	b->max_bytes = options.max_bytes;
 	b->watch = (struct watch){ reader_fd(b->reader), reads_ready };
+	r = watch_add(w, &b->watch, EPOLLIN);
+	if (r) {
+		log_warn("the swap file cannot be used: %s", strerror(-r));
+		return WORKER_E_SAID;
+	}
 	b->is_open = true;
-	return watch_add(w, &b->watch, EPOLLIN);
+	return 0;
 }
 
 void backing_retire(struct worker *w)

@@ -312,7 +312,7 @@ bool compress_post_decode(void *user, struct decode_job *job);
 bool compress_unpost_decode(void *user, struct decode_job *job);
 
 /* backing.c */
-int backing_open(struct worker *w); /* Return: 0, also without a file; a negative errno, said */
+int backing_open(struct worker *w); /* Return: 0, also without a file; WORKER_E_SAID */
 void backing_retire(
 	struct worker *w); /* empty the file into the pool; nothing is written any more */
 /* No page lies there, but what cannot be read: then EIO. */

@@ -571,8 +571,9 @@ int worker_main(const struct worker_options *o)
 	secure_self(w);
 	r = worker_open(w);
 	if (r) {
-		log_warn("cannot start the daemon: %s", strerror(r < 0 ? -r : EINVAL));
-		return 1;
+		if (r != WORKER_E_SAID)
+			log_warn("cannot start the daemon: %s", strerror(r < 0 ? -r : EINVAL));
+		return WORKER_E_SAID;
 	}
 	(void)send(o->front_fd, &word, 1, MSG_NOSIGNAL);
 	log_never_wait(true);

@@ -75,7 +75,9 @@ struct worker_options {
 	int front_fd;
 };
 
-/* Return: exit status of the process. */
+#define WORKER_E_SAID 2 /* it could not start, and has said why */
+
+/* Return: exit status of the process. 0; WORKER_E_SAID; anything else: it could not start. */
 int worker_main(const struct worker_options *o);
 
 #endif

@@ -124,6 +124,7 @@ part_unmanaged()
 		'until grep -q unmanaged "$0"; do sleep 0.05; done' "$work/err"
 	[ "$(grep -c unmanaged "$work/err")" = 1 ] || fail "more than one warning"
 	! grep -q 'large enough' "$work/err" || fail "the last line says why, wrongly"
+	expect 0 'inside of another' --limit 64M -- "$uswap" run -q --limit 32M -- true
 }
 
 # Everything a stranger may send: the victim goes on and has its pages.

@@ -181,6 +181,7 @@ part_refused()
 		said=$("$uswap" run --limit 32M "$@" -- true 2>&1)
 		[ $? = "$status" ] || fail "$*: not refused: $said"
 		grep -q "$words" <<<"$said" || fail "$*: no clear error: $said"
+		[ "$(wc -l <<<"$said")" = 1 ] || fail "$*: more than one error: $said"
 	}
 
 	mkdir "$work/dir"
