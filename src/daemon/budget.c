@@ -34,6 +34,7 @@
 #define SAMPLE_MAX_NS (50ULL * 1000 * 1000)
 #define STATUS_NS (50ULL * 1000 * 1000)
 #define PSS_NS (100ULL * 1000 * 1000)
+#define PSS_COST_PARTS 20u	       /* of the time, one at most goes into it, but for changes */
 #define MANAGE_NS (2ULL * 1000 * 1000) /* between two looks at the mappings: at least */
 #define MANAGE_MAX_NS (1000ULL * 1000 * 1000)
 #define MANAGE_MIN_PAGES 128u
@@ -550,7 +551,8 @@ void budget_sample(struct worker *w, uint64_t now)
 		flags |= MEM_SAMPLE_STATUS;
 	}
 	if (budget_shares_pages(w) &&
-	    (now - b->pss_ns > PSS_NS || w->group.n_spaces != b->pss_n_spaces)) {
+	    ((now - b->pss_ns > PSS_NS && now - b->pss_ns > b->pss_cost_ns * PSS_COST_PARTS) ||
+	     w->group.n_spaces != b->pss_n_spaces)) {
 		b->pss_ns = now;
 		b->pss_n_spaces = w->group.n_spaces;
 		flags |= MEM_SAMPLE_PSS;
@@ -562,6 +564,8 @@ void budget_sample(struct worker *w, uint64_t now)
 			continue;
 		b->rss_pages += sp->rss_anon_pages - sp->shared_pages;
 	}
+	if (flags & MEM_SAMPLE_PSS)
+		b->pss_cost_ns = clock_now_ns() - now;
 	b->rss_at_resident = w->group.n_resident;
 	look_at_streams(w, now);
 	budget_update(w);

@@ -55,12 +55,17 @@ static struct space *choose_space(struct worker *w, uint64_t now)
 	return best && best->map.n_present ? best : NULL;
 }
 
-/* Are the copies that all who share its pages would get, compressed, less than what they share? */
+/*
+ * Are the copies that all who share its pages would get, compressed, less than what they share? Where only
+ * what is resident counts they are nothing.
+ */
 static bool is_worth_unsharing(const struct worker *w, const struct space *sp)
 {
 	const double own = (double)sp->rss_anon_pages - (double)sp->shared_pages;
 
-	return !sp->shared_pages || own > (double)sp->rss_anon_pages * w->budget.ratio;
+	if (!sp->shared_pages || w->budget.limit_pages == UINT64_MAX)
+		return true;
+	return own > (double)sp->rss_anon_pages * w->budget.ratio;
 }
 
 /* Nothing of this space could be chosen: leave it alone for a while, or make its pages movable. */

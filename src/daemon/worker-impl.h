@@ -116,8 +116,8 @@ struct budget {
 	uint64_t sample_ns;
 	uint64_t update_ns; /* last budget_update() */
 	uint64_t status_ns;
-	uint64_t pss_ns;
-	uint32_t pss_n_spaces;					    /* at that time */
+	uint64_t pss_ns, pss_cost_ns; /* last reading, and how long it took */
+	uint32_t pss_n_spaces;	      /* at that time */
 	uint64_t peak_rss_pages, peak_store_pages, peak_meta_pages; /* each for itself */
 	uint64_t peak_pages;					    /* of the sum */
 	struct {
@@ -249,7 +249,8 @@ struct worker {
 	struct watch front_end; /* pidfd of the front: its descriptors do not close with it */
 	struct watch event;
 	struct watch timer;
-	uint64_t pace_ns; /* what the timer is set to; 0: off */
+	uint64_t pace_ns;      /* what the timer is set to; 0: off */
+	uint32_t n_idle_waits; /* in a row, for what nobody announces; RETRY_DOUBLINGS at most */
 	int epoll_fd;
 	int dev_fd;	  /* /dev/userfaultfd */
 	uint64_t max_fds; /* descriptors that this process may have */

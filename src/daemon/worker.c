@@ -35,6 +35,7 @@
 #include "daemon/worker-impl.h"
 
 #define RETRY_NS (30ULL * 1000)
+#define RETRY_DOUBLINGS 5u
 #define PAGES_PER_RAM 4		      /* that may be out, of each page of RAM, */
 #define PAGES_PER_FILE 8	      /* and more of each page of the file */
 #define KIN_NS (500ULL * 1000 * 1000) /* between two looks for processes without a space */
@@ -388,15 +389,27 @@ static void timer_ready(struct worker *w, struct watch *watch, uint32_t events)
 	(void)!read(watch->fd, &count, sizeof(count));
 }
 
-/* Wait for an event; only briefly if something waits that nobody will announce. */
+/*
+ * Wait for an event; only briefly if something waits that nobody will announce. Twice as long each time
+ * that nothing has come: this thread goes before the compressors, and what waits may wait for them.
+ */
 static int wait_event(struct worker *w, struct epoll_event *event)
 {
-	const struct timespec retry = { 0, (long)RETRY_NS };
+	const struct timespec retry = { 0, (long)(RETRY_NS << w->n_idle_waits) };
 	struct space *sp;
+	int n;
 
-	list_for_each(sp, &w->group.spaces, link)
-		if (space_has_retry(sp))
-			return epoll_pwait2(w->epoll_fd, event, 1, &retry, NULL);
+	list_for_each(sp, &w->group.spaces, link) {
+		if (!space_has_retry(sp))
+			continue;
+		n = epoll_pwait2(w->epoll_fd, event, 1, &retry, NULL);
+		if (n > 0 && event->data.ptr != &w->timer)
+			w->n_idle_waits = 0;
+		else if (w->n_idle_waits < RETRY_DOUBLINGS)
+			w->n_idle_waits++;
+		return n;
+	}
+	w->n_idle_waits = 0;
 	return epoll_wait(w->epoll_fd, event, 1, -1);
 }
 
