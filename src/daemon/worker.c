@@ -498,6 +498,7 @@ static uint64_t most_pages(const struct worker_options *o)
 	return ram_pages < most ? ram_pages : most;
 }
 
+/* Return: 0; a negative errno; WORKER_E_SAID. */
 static int worker_open(struct worker *w)
 {
 	uint64_t limit = w->o->limit_bytes ? w->o->limit_bytes : w->o->resident_bytes;
