@@ -171,7 +171,10 @@ __asm__(".text\n"
 #define birth_restorer NULL
 #endif
 
-/* True if our handler is in place. */
+/*
+ * True if our handler is in place. What posix_spawn() starts finds the signal ignored: libc keeps its
+ * handler from running in the child, and exec passes that on.
+ */
 static bool handler_set(void)
 {
 	struct kernel_sigaction ours = {
@@ -184,7 +187,8 @@ static bool handler_set(void)
 
 	if (sys_4(SYS_rt_sigaction, BIRTH_SIGNAL, &ours, &old, sizeof(ours.mask)))
 		return false;
-	if (!old.handler || old.handler == birth_handler)
+	if (old.handler == (void *)SIG_DFL || old.handler == (void *)SIG_IGN ||
+	    old.handler == birth_handler)
 		return true;
 	sys_4(SYS_rt_sigaction, BIRTH_SIGNAL, &old, NULL, sizeof(old.mask));
 	return false;

@@ -6,11 +6,14 @@
  */
 #include "play.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define NEVER "1000000000000"
+#define SIGNAL_OF_BIRTH 32 /* libc's SIGCANCEL */
 
 static struct play p;
 
@@ -53,6 +56,26 @@ TEST(survives_cancelled_thread)
 	CHECK(n_threads(p.pid) == 2);
 	CHECK(!strcmp(play_ask(&p, NULL, "burn"), "0 0"));
 	CHECK(n_threads(p.pid) == 2);
+	play_end(&p);
+}
+
+/* As posix_spawn() leaves it, in whose child libc ignores the signal. */
+TEST(signal_ignored_from_the_start)
+{
+	struct {
+		void (*handler)(int);
+		unsigned long flags;
+		void (*restorer)(void);
+		uint64_t mask;
+	} ignore = { .handler = SIG_IGN }, old;
+
+	CHECK(!syscall(SYS_rt_sigaction, SIGNAL_OF_BIRTH, &ignore, &old, sizeof(old.mask)));
+	idle_begin();
+	CHECK(!syscall(SYS_rt_sigaction, SIGNAL_OF_BIRTH, &old, NULL, sizeof(old.mask)));
+	CHECK(n_threads(p.pid) == 1);
+	CHECK(!strcmp(play_ask(&p, NULL, "burn"), "0 0"));
+	EVENTUALLY(n_threads(p.pid) == 2);
+	CHECK(!strcmp(play_ask(&p, NULL, "cancel"), "0 0"));
 	play_end(&p);
 }
 
