@@ -71,10 +71,10 @@ void budget_init(struct worker *w)
 		b->reserve_pages = 8192;
 	if (b->reserve_pages < 256)
 		b->reserve_pages = 256;
-	if (b->limit_pages != UINT64_MAX) {
-		b->floor_pages = b->limit_pages / 8;
+	if (least != UINT64_MAX)
+		b->floor_pages = least / 8;
+	if (b->limit_pages != UINT64_MAX)
 		b->tight_pages = b->limit_pages / 4;
-	}
 	b->ratio = 0.4;
 }
 
@@ -119,7 +119,29 @@ static void update_ratio(struct worker *w, const struct swap_app_stats *s)
 	b->out_bytes = s->compressed_out_bytes;
 }
 
-/* Pages that evictions may take: in the program, and not refused by MOVE. */
+/*
+ * Are the copies that all who share its pages would get, compressed, less than what they share? Where only
+ * what is resident counts they are nothing.
+ */
+bool budget_worth_unsharing(const struct worker *w, const struct space *sp)
+{
+	const double own = (double)sp->rss_anon_pages - (double)sp->shared_pages;
+
+	if (!sp->shared_pages || w->budget.limit_pages == UINT64_MAX)
+		return true;
+	return own > (double)sp->rss_anon_pages * w->budget.ratio;
+}
+
+/* Refused by MOVE as relatives share them: these can be copied first. With one relative, half of them
+ * show as shared. */
+static uint64_t unsharable_pages(const struct worker *w, const struct space *sp)
+{
+	if (!sp->shared_pages || !budget_worth_unsharing(w, sp))
+		return 0;
+	return sp->n_stuck < 2 * sp->shared_pages ? sp->n_stuck : 2 * sp->shared_pages;
+}
+
+/* Pages that evictions may take: in the program, and not refused by MOVE for good. */
 static uint64_t evictable_pages(const struct worker *w)
 {
 	const struct space *sp;
@@ -127,7 +149,7 @@ static uint64_t evictable_pages(const struct worker *w)
 
 	list_for_each(sp, &w->group.spaces, link)
 		if (sp->agent)
-			n += space_movable_pages(sp);
+			n += space_movable_pages(sp) + unsharable_pages(w, sp);
 	return n;
 }
 
@@ -203,14 +225,15 @@ static void keep_clean(struct worker *w, const struct swap_app_stats *s, uint64_
 
 /*
  * No eviction is possible, since what is left in the program cannot leave or --pool is full, and there is
- * no room: so what is short has to leave the pool, whatever the policy's mark is.
+ * no room: so what is short has to leave the pool, whatever the policy's mark is. @helps: what would leave
+ * the pool makes room.
  */
-static void press(struct worker *w, uint64_t stored_bytes)
+static void press(struct worker *w, uint64_t stored_bytes, bool helps)
 {
 	const struct budget *b = &w->budget;
 	int64_t short_by = (int64_t)b->reserve_pages - w->group.room_pages;
 
-	if (w->group.room_pages > 0 || b->futile || (!b->at_floor && !b->pool_full))
+	if (w->group.room_pages > 0 || b->futile || !(b->pool_full || (b->at_floor && helps)))
 		return;
 	writeback_press(w, stored_bytes, (uint64_t)short_by * PAGE_BYTES);
 }
@@ -221,7 +244,8 @@ void budget_update(struct worker *w)
 	struct budget *b = &w->budget;
 	struct swap_app_stats s;
 	uint64_t pool, store, resident = resident_now(w);
-	int64_t room, under_limit;
+	int64_t under_resident, under_limit;
+	bool pool_counts; /* what is short is room under the limit, which the pool takes as well */
 
 	swap_app_stats_get(g->app, &s);
 	update_ratio(w, &s);
@@ -231,12 +255,13 @@ void budget_update(struct worker *w)
 	store += g->n_loading; /* what is being read has its room already */
 	writeback_look(w, s.stored_bytes);
 	under_limit = room_under(b->limit_pages, resident + store);
-	room = room_under(b->resident_pages, resident);
-	g->room_pages = (room < under_limit ? room : under_limit) + (int64_t)b->let_in_pages;
+	under_resident = room_under(b->resident_pages, resident);
+	pool_counts = under_limit <= under_resident;
+	g->room_pages = (pool_counts ? under_limit : under_resident) + (int64_t)b->let_in_pages;
 	/* what cannot leave is no working set: squeezed for it, what can would only be faulted for */
 	b->at_floor = resident < b->floor_pages || evictable_pages(w) < b->floor_pages;
-	/* at the floor nothing can leave; with a file room comes from the pool instead */
-	g->limit_off = b->futile || (b->at_floor && !writeback_works(w));
+	/* at the floor nothing can leave; with a file room may come from the pool instead */
+	g->limit_off = b->futile || (b->at_floor && !(writeback_works(w) && pool_counts));
 	atomic_store_explicit(&w->tight,
 			      resident + PAGES(s.kept_bytes) < b->tight_pages &&
 				      under_limit < 4096 && !writeback_works(w),
@@ -247,7 +272,7 @@ void budget_update(struct worker *w)
 		store_relaxed(&w->waited_ns, clock_now_ns()); /* as well */
 	}
 	b->pool_full = room_under(b->pool_pages, pool) < POOL_FULL_PAGES;
-	press(w, s.stored_bytes);
+	press(w, s.stored_bytes, pool_counts);
 	/* what was read goes to the pool when it leaves, until that is as large as it shall be, and
 	 * while compression keeps up */
 	if (!writeback_wants_copies(w, s.stored_bytes))
@@ -309,8 +334,13 @@ bool budget_is_stuck(const struct worker *w)
 	return w->budget.resident_at_max >= w->budget.max_over_pages;
 }
 
-static void warn_over(const struct worker *w, bool stuck, uint64_t over, uint64_t resident,
-		      uint64_t stored)
+static const char *bound_name(bool of_resident)
+{
+	return of_resident ? "--resident" : "the limit";
+}
+
+static void warn_over(const struct worker *w, const char *bound, bool stuck, uint64_t over,
+		      uint64_t resident, uint64_t stored)
 {
 	char text[3][32];
 
@@ -318,15 +348,13 @@ static void warn_over(const struct worker *w, bool stuck, uint64_t over, uint64_
 	size_format(text[1], sizeof(text[1]), resident * PAGE_BYTES);
 	size_format(text[2], sizeof(text[2]), stored * PAGE_BYTES);
 	if (!stuck)
-		log_warn(
-			"the limit cannot be held: the data does not compress enough (%s resident, %s "
-			"compressed); %s above the limit%s",
-			text[1], text[2], text[0], advice(w));
+		log_warn("%s cannot be held: the data does not compress enough (%s resident, %s "
+			 "compressed); %s above it%s",
+			 bound, text[1], text[2], text[0], advice(w));
 	else
-		log_warn(
-			"the limit cannot be held: what is resident (%s) cannot leave: pinned, locked, "
-			"shared by a fork, or not managed; %s above the limit",
-			text[1], text[0]);
+		log_warn("%s cannot be held: what is resident (%s) cannot leave: pinned, locked, "
+			 "shared by a fork, or not managed; %s above it",
+			 bound, text[1], text[0]);
 }
 
 static uint64_t above(uint64_t used, uint64_t limit)
@@ -350,7 +378,9 @@ static void track_peaks(struct worker *w, uint64_t now)
 	uint64_t over = above(used, b->limit_pages);
 	uint64_t over_resident = above(b->rss_pages, b->resident_pages);
 
-	if (over < over_resident)
+	const bool of_resident = over_resident > over;
+
+	if (of_resident)
 		over = over_resident;
 	if (b->rss_pages > b->peak_rss_pages)
 		b->peak_rss_pages = b->rss_pages;
@@ -367,6 +397,7 @@ static void track_peaks(struct worker *w, uint64_t now)
 	if (over > b->max_over_pages) {
 		b->max_over_pages = over;
 		b->resident_at_max = b->futile ? 0 : b->rss_pages;
+		b->max_is_of_resident = of_resident;
 	}
 	if (b->over_ns && now - b->over_ns > b->max_over_ns)
 		b->max_over_ns = now - b->over_ns;
@@ -377,28 +408,29 @@ static void track_peaks(struct worker *w, uint64_t now)
 	} else if (now - b->over_ns > WARN_NS / 5 &&
 		   (!b->warned_ns || now - b->warned_ns > WARN_NS * 12)) {
 		b->warned_ns = now;
-		warn_over(w, !b->futile && b->rss_pages >= over, over, b->rss_pages, pool);
+		warn_over(w, bound_name(of_resident), !b->futile && b->rss_pages >= over, over,
+			  b->rss_pages, pool);
 	}
 }
 
 void budget_last_word(struct worker *w)
 {
 	const struct budget *b = &w->budget;
+	const char *bound = bound_name(b->max_is_of_resident);
 	char over[32];
 
 	if (b->warned_ns || !is_over(b, b->max_over_pages))
 		return;
 	/* relaxed: for a message */
 	if (b->max_over_ns > MOMENT_NS || !budget_is_stuck(w) || load_relaxed(&w->writeback.full)) {
-		warn_over(w, budget_is_stuck(w), b->max_over_pages, b->peak_rss_pages,
+		warn_over(w, bound, budget_is_stuck(w), b->max_over_pages, b->peak_rss_pages,
 			  b->peak_store_pages);
 		return;
 	}
 	size_format(over, sizeof(over), b->max_over_pages * PAGE_BYTES);
-	log_warn(
-		"the limit was exceeded by %s for a moment (%u ms): memory was filled faster than it "
-		"could leave",
-		over, (unsigned)(b->max_over_ns / 1000000));
+	log_warn("%s was exceeded by %s for a moment (%u ms): memory was filled faster than it "
+		 "could leave",
+		 bound, over, (unsigned)(b->max_over_ns / 1000000));
 }
 
 static void check_futile(struct worker *w, uint64_t now)

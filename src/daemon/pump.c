@@ -55,25 +55,12 @@ static struct space *choose_space(struct worker *w, uint64_t now)
 	return best && best->map.n_present ? best : NULL;
 }
 
-/*
- * Are the copies that all who share its pages would get, compressed, less than what they share? Where only
- * what is resident counts they are nothing.
- */
-static bool is_worth_unsharing(const struct worker *w, const struct space *sp)
-{
-	const double own = (double)sp->rss_anon_pages - (double)sp->shared_pages;
-
-	if (!sp->shared_pages || w->budget.limit_pages == UINT64_MAX)
-		return true;
-	return own > (double)sp->rss_anon_pages * w->budget.ratio;
-}
-
 /* Nothing of this space could be chosen: leave it alone for a while, or make its pages movable. */
 static void evict_refused(const struct worker *w, struct space *sp, uint64_t now)
 {
 	sp->evict_after_ns = now + EVICT_PAUSE_NS;
 	if (sp->n_stuck > sp->map.n_present / 2 && now > sp->unshare_ns + UNSHARE_NS &&
-	    is_worth_unsharing(w, sp)) {
+	    budget_worth_unsharing(w, sp)) {
 		sp->unshare_ns = now;
 		space_unshare(sp, USWAP_STAGE_HALF_PAGES);
 	}
@@ -118,7 +105,6 @@ static void evict(struct worker *w, uint64_t now)
 		if (!n)
 			evict_refused(w, sp, now);
 		wanted -= n < wanted ? n : wanted;
-		w->budget.let_in_pages -= n < w->budget.let_in_pages ? n : w->budget.let_in_pages;
 	}
 	unshare_leftovers(w, now);
 	if (!wanted)
@@ -147,6 +133,15 @@ static bool somebody_waits_for_room(const struct worker *w)
 			if (sp->waiting[k].why == WAIT_ROOM)
 				return true;
 	return false;
+}
+
+/* What was let in above the limit is paid back by what leaves: what was asked to may be refused. */
+static void pay_back(struct budget *b, uint64_t n_evicted)
+{
+	uint64_t n = n_evicted - b->evicted_at_payment;
+
+	b->evicted_at_payment = n_evicted;
+	b->let_in_pages -= n < b->let_in_pages ? n : b->let_in_pages;
 }
 
 /* Faults wait and nothing leaves: let them in. */
@@ -189,6 +184,7 @@ void pump(struct worker *w, uint64_t now)
 	/* what the rounds in between change is counted in room_pages as it happens */
 	if (now - w->budget.update_ns >= UPDATE_NS) {
 		w->budget.update_ns = now;
+		pay_back(&w->budget, w->group.stats.n_evicted);
 		budget_update(w);
 	}
 	evict(w, now);

@@ -145,12 +145,14 @@ struct budget {
 	uint64_t over_ns;   /* above the limit since; 0: not */
 	uint64_t
 		stalled_ns; /* nobody waits for room, or something left, at that moment; 0: not known */
-	uint64_t evicted_at_stall; /* n_evicted at that moment */
-	uint64_t let_in_pages;	   /* above the limit, as nothing could leave; paid back first */
-	uint64_t n_forced;	   /* times that faults were let in above the limit */
+	uint64_t evicted_at_stall;   /* n_evicted at that moment */
+	uint64_t evicted_at_payment; /* as above */
+	uint64_t let_in_pages;	     /* above the limit, as nothing could leave; paid back first */
+	uint64_t n_forced;	     /* times that faults were let in above the limit */
 	uint64_t warned_ns;
 	uint64_t max_over_pages;
 	uint64_t max_over_ns;	  /* the longest time above the limit */
+	bool max_is_of_resident;  /* it is above --resident, not --limit */
 	uint64_t resident_at_max; /* at that moment; 0: evicting was futile */
 };
 
@@ -299,6 +301,7 @@ void budget_last_word(struct worker *w); /* the program is over: the limit was n
 bool budget_is_stuck(const struct worker *w); /* exceeded because of what cannot leave */
 uint64_t budget_interval_ns(const struct worker *w);
 uint64_t budget_wanted_pages(const struct worker *w); /* to evict, so that the reserve is there */
+bool budget_worth_unsharing(const struct worker *w, const struct space *sp);
 bool budget_shares_pages(const struct worker *w); /* relatives by fork may have pages in common */
 uint64_t budget_store_pages(struct worker *w, uint64_t *ret_pool_pages);
 

@@ -24,6 +24,22 @@ for what in $evicts emptied joined cleared coroutine filtered; do
 	[ "$evicted" -gt $((mib * 128)) ] || fail "$what: only $evicted pages were evicted"
 done
 grep -q 'uswap: the limit' "$work/err.all" || fail "nothing says that the limit was exceeded"
+
+# what cannot leave is more than is allowed, of --resident alone, with a limit that is held, and with a file
+# that would make room in the pool: all that is left must not be squeezed to nothing for it
+for options in "--resident $((mib / 2))M" "--resident $((mib / 4))M --limit $((mib * 2))M" \
+	"--resident $((mib / 2))M --file-size 256M"; do
+	"$test_bin/odd-memory" most "$mib" >"$work/plain" || skip "mlock() is refused"
+	[ "$uswap" != plain ] || continue
+	# shellcheck disable=SC2086 # options are words
+	timeout 120 "$uswap" run $options --stats "$work/stats" -- \
+		"$test_bin/odd-memory" most "$mib" >"$work/out.most" 2>"$work/err.most" ||
+		fail "most, $options: exit status $?: $(cat "$work/err.most")"
+	cmp "$work/plain" "$work/out.most" || fail "most, $options: another answer"
+	echo "most, $options: $(tail -n 1 "$work/err.most")"
+	! grep -E 'the limit|does not compress' "$work/err.most" || fail "most, $options: not what is exceeded"
+done
+[ "$uswap" != plain ] || exit 0
 for what in current exec moved wiped forked; do
 	! grep -q 'cannot be held' "$work/err.$what" || fail "the limit was not held: $(cat "$work/err.$what")"
 done
