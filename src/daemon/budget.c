@@ -132,24 +132,20 @@ bool budget_worth_unsharing(const struct worker *w, const struct space *sp)
 	return own > (double)sp->rss_anon_pages * w->budget.ratio;
 }
 
-/* Refused by MOVE as relatives share them: these can be copied first. With one relative, half of them
- * show as shared. */
-static uint64_t unsharable_pages(const struct worker *w, const struct space *sp)
-{
-	if (!sp->shared_pages || !budget_worth_unsharing(w, sp))
-		return 0;
-	return sp->n_stuck < 2 * sp->shared_pages ? sp->n_stuck : 2 * sp->shared_pages;
-}
-
-/* Pages that evictions may take: in the program, and not refused by MOVE for good. */
-static uint64_t evictable_pages(const struct worker *w)
+/* Pages that evictions may take: in the program, and not refused by MOVE. @ret_copies: or after a copy. */
+static uint64_t evictable_pages(const struct worker *w, uint64_t *ret_copies)
 {
 	const struct space *sp;
 	uint64_t n = 0;
 
-	list_for_each(sp, &w->group.spaces, link)
-		if (sp->agent)
-			n += space_movable_pages(sp) + unsharable_pages(w, sp);
+	*ret_copies = 0;
+	list_for_each(sp, &w->group.spaces, link) {
+		if (!sp->agent)
+			continue;
+		n += space_movable_pages(sp);
+		if (budget_worth_unsharing(w, sp))
+			*ret_copies += sp->map.n_shared;
+	}
 	return n;
 }
 
@@ -243,7 +239,7 @@ void budget_update(struct worker *w)
 	struct space_group *g = &w->group;
 	struct budget *b = &w->budget;
 	struct swap_app_stats s;
-	uint64_t pool, store, resident = resident_now(w);
+	uint64_t pool, store, evictable, copies, resident = resident_now(w);
 	int64_t under_resident, under_limit;
 	bool pool_counts; /* what is short is room under the limit, which the pool takes as well */
 
@@ -259,7 +255,9 @@ void budget_update(struct worker *w)
 	pool_counts = under_limit <= under_resident;
 	g->room_pages = (pool_counts ? under_limit : under_resident) + (int64_t)b->let_in_pages;
 	/* what cannot leave is no working set: squeezed for it, what can would only be faulted for */
-	b->at_floor = resident < b->floor_pages || evictable_pages(w) < b->floor_pages;
+	evictable = evictable_pages(w, &copies);
+	b->scarce = evictable < b->floor_pages;
+	b->at_floor = resident < b->floor_pages || evictable + copies < b->floor_pages;
 	/* at the floor nothing can leave; with a file room may come from the pool instead */
 	g->limit_off = b->futile || (b->at_floor && !(writeback_works(w) && pool_counts));
 	atomic_store_explicit(&w->tight,
@@ -282,14 +280,12 @@ void budget_update(struct worker *w)
 	keep_clean(w, &s, resident, room_under(b->pool_pages, pool));
 }
 
-uint64_t budget_wanted_pages(const struct worker *w)
+uint64_t budget_short_pages(const struct worker *w)
 {
 	const struct budget *b = &w->budget;
 	int64_t short_by = (int64_t)b->reserve_pages - w->group.room_pages;
 
-	if (short_by <= 0 || b->futile || b->at_floor)
-		return 0;
-	if (b->pool_full)
+	if (short_by <= 0 || b->futile || b->pool_full)
 		return 0;
 	return (uint64_t)short_by + b->reserve_pages / 4; /* commands of some size */
 }

@@ -14,6 +14,9 @@
 #define EVICT_PAUSE_NS (500ULL * 1000)
 #define UNSHARE_NS (1ULL * 1000 * 1000)
 #define UNSHARE_MIN_PAGES 64u
+#define UNSTICK_MIN_NS (20ULL * 1000 * 1000)
+#define UNSTICK_MAX_NS (4000ULL * 1000 * 1000)
+#define UNSTICK_PAGES 2048u
 #define STALL_NS (4ULL * 1000 * 1000)
 #define STALL_UNDER_WAY_NS (300ULL * 1000 * 1000) /* longer than an agent is waited for */
 #define WRITEBACK_STALL_NS (200ULL * 1000 * 1000)
@@ -55,43 +58,51 @@ static struct space *choose_space(struct worker *w, uint64_t now)
 	return best && best->map.n_present ? best : NULL;
 }
 
-/* Nothing of this space could be chosen: leave it alone for a while, or make its pages movable. */
-static void evict_refused(const struct worker *w, struct space *sp, uint64_t now)
+/*
+ * Pages that a fork left unmovable get copies of their own: where nobody shares them any more that costs
+ * nothing, so it need not wait until there is nothing else to evict.
+ */
+static void give_copies(const struct worker *w, struct space *sp, uint64_t now)
 {
-	sp->evict_after_ns = now + EVICT_PAUSE_NS;
-	if (sp->n_stuck > sp->map.n_present / 2 && now > sp->unshare_ns + UNSHARE_NS &&
-	    budget_worth_unsharing(w, sp)) {
-		sp->unshare_ns = now;
-		space_unshare(sp, USWAP_STAGE_HALF_PAGES);
-	}
+	if (sp->map.n_shared < UNSHARE_MIN_PAGES || now <= sp->unshare_ns + UNSHARE_NS ||
+	    !space_can_evict(sp))
+		return;
+	if (budget_shares_pages(w) && !(w->budget.scarce && budget_worth_unsharing(w, sp)))
+		return;
+	sp->unshare_ns = now;
+	(void)space_unshare(sp, USWAP_STAGE_HALF_PAGES);
 }
 
-/*
- * Pages that a fork left unmovable though nobody shares them any more: making them movable costs no
- * copy, so they need not wait until there is nothing else to evict.
- */
-static void unshare_leftovers(struct worker *w, uint64_t now)
+/* What was refused may be unlocked, or pinned no more. Tried less often each time that it is not. */
+static void retry_stuck(struct space *sp, uint64_t now)
 {
-	struct space *sp;
+	const uint64_t n_stuck = sp->map.n_stuck - sp->map.n_shared;
 
-	if (budget_shares_pages(w))
+	if (!n_stuck || now < sp->unstick_ns || !space_can_evict(sp))
 		return;
-	list_for_each(sp, &w->group.spaces, link)
-		if (sp->n_stuck >= UNSHARE_MIN_PAGES && now > sp->unshare_ns + UNSHARE_NS &&
-		    space_can_evict(sp)) {
-			sp->unshare_ns = now;
-			(void)space_unshare(sp, USWAP_STAGE_HALF_PAGES);
-		}
+	if (n_stuck + sp->n_unstuck / 2 < sp->n_stuck_before || !sp->unstick_wait_ns)
+		sp->unstick_wait_ns = UNSTICK_MIN_NS;
+	else if (sp->unstick_wait_ns < UNSTICK_MAX_NS)
+		sp->unstick_wait_ns *= 2;
+	sp->unstick_ns = now + sp->unstick_wait_ns;
+	sp->n_stuck_before = n_stuck;
+	sp->n_unstuck = space_unstick(sp, UNSTICK_PAGES);
 }
 
 /* Send commands until what is wanted is under way. */
 static void evict(struct worker *w, uint64_t now)
 {
-	uint64_t wanted = budget_wanted_pages(w);
+	uint64_t wanted = budget_short_pages(w);
 	struct swap_stats stats;
 	struct space *sp;
 
 	if (!wanted)
+		return;
+	list_for_each(sp, &w->group.spaces, link) {
+		give_copies(w, sp, now);
+		retry_stuck(sp, now);
+	}
+	if (w->budget.at_floor)
 		return;
 	store_relaxed(&w->busy_ns, now); /* relaxed: a hint for upkeep */
 	while (wanted && (sp = choose_space(w, now))) {
@@ -103,10 +114,9 @@ static void evict(struct worker *w, uint64_t now)
 		n = space_evict(sp, wanted > USWAP_STAGE_HALF_PAGES ? USWAP_STAGE_HALF_PAGES
 								    : (uint32_t)wanted);
 		if (!n)
-			evict_refused(w, sp, now);
+			sp->evict_after_ns = now + EVICT_PAUSE_NS; /* nothing could be chosen */
 		wanted -= n < wanted ? n : wanted;
 	}
-	unshare_leftovers(w, now);
 	if (!wanted)
 		return;
 	swap_stats_get(w->swap, &stats);

@@ -139,6 +139,7 @@ struct budget {
 	double ratio;		      /* recent bytes stored per byte evicted */
 	uint64_t n_delayed;	      /* faults that had to wait for room, at the last look */
 	bool at_floor;	    /* resident pages, or those that could leave, are down to the floor */
+	bool scarce;	    /* the same of those that could leave as they are, not copied first */
 	bool pool_full;	    /* --pool is used up: nothing more can leave */
 	bool futile;	    /* evicting gains nothing: data does not compress */
 	uint64_t futile_ns; /* when that was found, or tried again */
@@ -300,7 +301,8 @@ void budget_update(struct worker *w);	 /* room from the last sample and what was
 void budget_last_word(struct worker *w); /* the program is over: the limit was not held, untold */
 bool budget_is_stuck(const struct worker *w); /* exceeded because of what cannot leave */
 uint64_t budget_interval_ns(const struct worker *w);
-uint64_t budget_wanted_pages(const struct worker *w); /* to evict, so that the reserve is there */
+/* What should leave so that the reserve is there. At the floor nothing is to, however short room is. */
+uint64_t budget_short_pages(const struct worker *w);
 bool budget_worth_unsharing(const struct worker *w, const struct space *sp);
 bool budget_shares_pages(const struct worker *w); /* relatives by fork may have pages in common */
 uint64_t budget_store_pages(struct worker *w, uint64_t *ret_pool_pages);

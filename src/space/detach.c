@@ -317,6 +317,49 @@ bool evict_flush(struct space *sp)
 	return true;
 }
 
+/* What was to be copied may not have been. */
+void evict_copies_failed(struct space *sp)
+{
+	struct page_leaf *leaf;
+	uint64_t addr = 0;
+	uint32_t i;
+
+	for (; (leaf = page_map_next(&sp->map, &addr)); addr += LEAF_BYTES)
+		for (i = 0; i < LEAF_PAGES; i++)
+			leaf->state[i] &= (uint8_t)~PAGE_COPIED;
+}
+
+static uint32_t unstick_leaf(struct space *sp, struct page_leaf *leaf)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < LEAF_PAGES; i++) {
+		if ((leaf->state[i] & (PAGE_STUCK | PAGE_SHARED)) != PAGE_STUCK)
+			continue;
+		page_clear_stuck(&sp->map, leaf, i);
+		n++;
+	}
+	return n;
+}
+
+uint32_t space_unstick(struct space *sp, uint32_t n_max)
+{
+	uint64_t addr = sp->unstick_at;
+	struct page_leaf *leaf;
+	uint32_t n = 0;
+
+	for (; n < n_max && (leaf = page_map_next(&sp->map, &addr)); addr += LEAF_BYTES) {
+		uint32_t n_leaf = unstick_leaf(sp, leaf);
+
+		if (n_leaf && !n)
+			sp->hand =
+				addr; /* to be tried, rather than all else to be taken for them */
+		n += n_leaf;
+	}
+	sp->unstick_at = n < n_max ? 0 : addr;
+	return n;
+}
+
 uint32_t space_unshare(struct space *sp, uint32_t n_max)
 {
 	struct uswap_msg_populate msg = { .n_runs = 0 };
@@ -336,10 +379,10 @@ uint32_t space_unshare(struct space *sp, uint32_t n_max)
 			uint64_t a = addr + (uint64_t)i * PAGE_BYTES;
 			struct uswap_run *run = msg.n_runs ? &msg.run[msg.n_runs - 1] : NULL;
 
-			if ((leaf->state[i] & (PAGE_STUCK | PAGE_PRESENT)) !=
-			    (PAGE_STUCK | PAGE_PRESENT))
+			if (!(leaf->state[i] & PAGE_SHARED))
 				continue;
-			leaf->state[i] &= (uint8_t)~PAGE_STUCK;
+			page_clear_stuck(&sp->map, leaf, i);
+			leaf->state[i] |= PAGE_COPIED;
 			n++;
 			if (run && run->start + (uint64_t)run->n_pages * PAGE_BYTES == a)
 				run->n_pages++;
@@ -347,11 +390,8 @@ uint32_t space_unshare(struct space *sp, uint32_t n_max)
 				msg.run[msg.n_runs++] = (struct uswap_run){ a, 1, 0 };
 		}
 	}
-	sp->n_stuck = sp->n_stuck > n ? sp->n_stuck - n : 0;
-	if (!n) {
-		sp->n_stuck = 0;
+	if (!n)
 		return 0;
-	}
 	len = offsetof(struct uswap_msg_populate, run) + msg.n_runs * sizeof(*msg.run);
 	msg.head = (struct uswap_msg_head){ USWAP_MSG_POPULATE, (uint32_t)len };
 	msg.seq = ++sp->seq;

@@ -40,6 +40,7 @@ static int fork_leaf(struct space *sp, struct space *child, struct page_leaf *le
 
 		if (leaf->state[i] & PAGE_PRESENT) {
 			space_drop_kept(sp, leaf, i);
+			leaf->state[i] &= (uint8_t)~PAGE_COPIED;
 			space_page_arrived(child, copy, i, 0, page_level(leaf->state[i]));
 		} else if (id.v) {
 			swap_slot_ref(sp->group->swap, id);

@@ -49,8 +49,7 @@ static void victim_stays(struct space *sp, struct page_leaf *leaf, const struct 
 	switch (why) {
 	case USWAP_MOVE_BUSY:
 		g->stats.n_busy++;
-		leaf->state[i] |= PAGE_STUCK;
-		sp->n_stuck++;
+		page_set_stuck(&sp->map, leaf, i, !(leaf->state[i] & PAGE_COPIED));
 		break;
 	case USWAP_MOVE_HOLE: /* emptied without an event: it reads as zero */
 		g->stats.n_hole++;
@@ -63,8 +62,7 @@ static void victim_stays(struct space *sp, struct page_leaf *leaf, const struct 
 		break;
 	default:
 		g->stats.n_invalid++;
-		leaf->state[i] |= PAGE_STUCK;
-		sp->n_stuck++;
+		page_set_stuck(&sp->map, leaf, i, false);
 	}
 }
 

@@ -28,7 +28,7 @@ int load_poison(struct space *sp, const struct waiting_fault *f)
 	}
 	swap_slot_unref(sp->group->swap, page_take_slot(&sp->map, leaf, i));
 	space_page_arrived(sp, leaf, i, 0, 0);
-	leaf->state[i] |= PAGE_STUCK;
+	page_set_stuck(&sp->map, leaf, i, false);
 	sp->group->stats.n_poisoned++;
 	sp->group->stats.n_faults++;
 	return 0;

@@ -233,6 +233,22 @@ void page_map_trim(struct page_map *m, uint64_t addr)
 	slab_free(&m->arenas->leaves, idx);
 }
 
+void page_clear_stuck(struct page_map *m, struct page_leaf *leaf, uint32_t i)
+{
+	m->n_stuck -= !!(leaf->state[i] & PAGE_STUCK);
+	m->n_shared -= !!(leaf->state[i] & PAGE_SHARED);
+	leaf->state[i] &= (uint8_t) ~(PAGE_STUCK | PAGE_SHARED);
+}
+
+void page_set_stuck(struct page_map *m, struct page_leaf *leaf, uint32_t i, bool shared)
+{
+	ASSERT(leaf->state[i] & PAGE_PRESENT);
+	page_clear_stuck(m, leaf, i);
+	leaf->state[i] |= shared ? PAGE_STUCK | PAGE_SHARED : PAGE_STUCK;
+	m->n_stuck++;
+	m->n_shared += shared;
+}
+
 void page_set_present(struct page_map *m, struct page_leaf *leaf, uint32_t i, uint8_t credit,
 		      uint8_t level)
 {
@@ -240,6 +256,7 @@ void page_set_present(struct page_map *m, struct page_leaf *leaf, uint32_t i, ui
 		leaf->n_present++;
 		m->n_present++;
 	}
+	page_clear_stuck(m, leaf, i);
 	leaf->state[i] = (uint8_t)((leaf->state[i] & PAGE_DETACH) | PAGE_PRESENT |
 				   (level << PAGE_LEVEL_SHIFT));
 	leaf->credit[i] = credit;
@@ -251,6 +268,7 @@ void page_clear_present(struct page_map *m, struct page_leaf *leaf, uint32_t i)
 		leaf->n_present--;
 		m->n_present--;
 	}
+	page_clear_stuck(m, leaf, i);
 	leaf->state[i] = 0;
 }
 
@@ -278,6 +296,8 @@ void page_map_check(struct page_map *m)
 {
 	uint64_t n_present = 0;
 	uint64_t n_slots = 0;
+	uint64_t n_stuck = 0;
+	uint64_t n_shared = 0;
 	uint64_t addr = 0;
 	struct page_leaf *leaf;
 
@@ -289,6 +309,10 @@ void page_map_check(struct page_map *m)
 		for (i = 0; i < LEAF_PAGES; i++) {
 			leaf_present += !!(leaf->state[i] & PAGE_PRESENT);
 			leaf_slots += !!leaf->slot[i];
+			n_stuck += !!(leaf->state[i] & PAGE_STUCK);
+			n_shared += !!(leaf->state[i] & PAGE_SHARED);
+			ASSERT(!(leaf->state[i] & PAGE_STUCK) || leaf->state[i] & PAGE_PRESENT);
+			ASSERT(!(leaf->state[i] & PAGE_SHARED) || leaf->state[i] & PAGE_STUCK);
 		}
 		ASSERT(leaf_present == leaf->n_present);
 		ASSERT(leaf_slots == leaf->n_slots);
@@ -297,4 +321,5 @@ void page_map_check(struct page_map *m)
 	}
 	ASSERT(n_present == m->n_present);
 	ASSERT(n_slots == m->n_slots);
+	ASSERT(n_stuck == m->n_stuck && n_shared == m->n_shared);
 }

@@ -19,7 +19,8 @@
  *
  * Ownership: the map owns one count on every slot in it; callers move counts in and out.
  * Threads:   the space's owner only.
- * Invariant: n_slots and n_present of a leaf count its pages; a leaf with neither may be freed.
+ * Invariant: n_slots and n_present of a leaf count its pages; a leaf with neither may be freed. What is
+ *            stuck is present, what is shared is stuck; the map counts both.
  */
 #ifndef USWAP_SPACE_PAGE_MAP_H
 #define USWAP_SPACE_PAGE_MAP_H
@@ -37,9 +38,11 @@
 enum page_state {
 	PAGE_PRESENT = 0x01,
 	PAGE_DETACH = 0x02,
-	PAGE_STUCK = 0x04,    /* MOVE refused it: shared by fork, pinned, read-only */
+	PAGE_STUCK = 0x04,    /* MOVE refused it: locked, read-only, pinned, shared by fork */
 	PAGE_LEVEL_SHIFT = 3, /* 3 bits: swap_use.level */
 	PAGE_LEVEL_MASK = 0x38,
+	PAGE_SHARED = 0x40, /* stuck, and it may be that relatives share it: a copy would leave */
+	PAGE_COPIED = 0x80, /* it has got a copy since it was last shared, as far as we know */
 };
 
 struct page_leaf {
@@ -66,6 +69,8 @@ struct page_map {
 	struct page_leaf *cached;
 	uint64_t n_present;
 	uint64_t n_slots;
+	uint64_t n_stuck;
+	uint64_t n_shared;
 };
 
 int page_map_init(struct page_map *m, struct page_map_arenas *arenas);
@@ -85,6 +90,9 @@ void page_map_trim(struct page_map *m, uint64_t addr); /* free the leaf of @addr
 void page_set_present(struct page_map *m, struct page_leaf *leaf, uint32_t i, uint8_t credit,
 		      uint8_t level);
 void page_clear_present(struct page_map *m, struct page_leaf *leaf, uint32_t i);
+/* pre: present. @shared: see PAGE_SHARED. */
+void page_set_stuck(struct page_map *m, struct page_leaf *leaf, uint32_t i, bool shared);
+void page_clear_stuck(struct page_map *m, struct page_leaf *leaf, uint32_t i);
 void page_set_slot(struct page_map *m, struct page_leaf *leaf, uint32_t i, struct slot_id id);
 /* Take the slot out of the map; the count on it goes to the caller. */
 struct slot_id page_take_slot(struct page_map *m, struct page_leaf *leaf, uint32_t i);

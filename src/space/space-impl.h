@@ -194,9 +194,10 @@ void fork_grow_up(struct space *sp);   /* ask whether it still has to follow its
 void fork_space_end(struct space *sp); /* they follow its own parent, if it is young itself */
 
 /* detach.c */
-void evict_release(struct space *sp);	/* the victims are ordinary pages again, or gone */
-void evict_unreserve(struct space *sp); /* buffer and job of a command that moves nothing */
-bool evict_flush(struct space *sp);	/* send a command that only empties a half; false: none */
+void evict_release(struct space *sp);	    /* the victims are ordinary pages again, or gone */
+void evict_copies_failed(struct space *sp); /* a POPULATE that may have done nothing */
+void evict_unreserve(struct space *sp);	    /* buffer and job of a command that moves nothing */
+bool evict_flush(struct space *sp); /* send a command that only empties a half; false: none */
 
 /* gate.c */
 int gate_answer(struct space *sp, const struct uswap_msg_detached *msg);

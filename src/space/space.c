@@ -209,6 +209,8 @@ int space_agent_ready(struct space *sp, const struct uswap_msg_hello *hello)
 void space_agent_gone(struct space *sp)
 {
 	sp->agent = false;
+	if (sp->populating)
+		evict_copies_failed(sp);
 	sp->populating = false;
 	sp->armed = false;
 	if (!sp->dead)
@@ -329,8 +331,10 @@ int space_answer(struct space *sp, const void *msg, size_t len)
 		const struct uswap_msg_populated *m = msg;
 
 		sp->populating = false;
-		if (m->err) /* not writable, or no memory: not again at once */
+		if (m->err) { /* not writable, or no memory: not again at once */
 			sp->unshare_ns = space_now_ns(sp) + UNSHARE_FAILED_NS;
+			evict_copies_failed(sp);
+		}
 		return 0;
 	}
 	return -EPROTO;

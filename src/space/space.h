@@ -375,7 +375,7 @@ struct space {
 
 	uint64_t hand; /* clock hand: address */
 	struct clock clock;
-	uint64_t n_stuck;	/* pages marked PAGE_STUCK, about */
+	uint64_t unstick_at;	/* address: space_unstick() goes on there */
 	uint64_t n_unknown;	/* pages emptied or moved by the program since the last rescan */
 	uint64_t unknown_ns;	/* when that happened last */
 	uint64_t last_zero_end; /* where the last zero window ended */
@@ -396,9 +396,12 @@ struct space {
 	uint64_t managed_rss_pages;	/* not known to us after its mappings were last read */
 	uint64_t managed_unknown_pages; /* the same, if what was emptied is not resident */
 	uint64_t manage_ns;
-	uint64_t unshare_ns;	 /* last POPULATE */
-	uint64_t evict_after_ns; /* nothing could be chosen: not before */
-	void *user;		 /* the owner's */
+	uint64_t unshare_ns; /* last POPULATE */
+	uint64_t unstick_ns; /* not before: space_unstick() */
+	uint64_t unstick_wait_ns;
+	uint64_t n_stuck_before, n_unstuck; /* the last one */
+	uint64_t evict_after_ns;	    /* nothing could be chosen: not before */
+	void *user;			    /* the owner's */
 };
 
 /* @mem is consumed, also on failure. A space starts without agent. */
@@ -439,15 +442,17 @@ int space_tick(struct space *sp);
  */
 uint32_t space_evict(struct space *sp, uint32_t n_max);
 bool space_can_evict(const struct space *sp);
-/* Present pages that MOVE has not refused, about. */
+/* Present pages that MOVE has not refused. */
 static inline uint64_t space_movable_pages(const struct space *sp)
 {
-	return sp->map.n_present > sp->n_stuck ? sp->map.n_present - sp->n_stuck : 0;
+	return sp->map.n_present - sp->map.n_stuck;
 }
 /* From now on the agent stops its process when we are gone. Return: 0; -errno. */
 int space_arm(struct space *sp);
 /* Make pages that forks left shared exclusive again: one command. Return: pages. */
 uint32_t space_unshare(struct space *sp, uint32_t n_max);
+/* About @n_max refused pages that a copy would not help may be tried again: unlocked? Return: pages. */
+uint32_t space_unstick(struct space *sp, uint32_t n_max);
 
 /* Register what is not yet: whole mappings (R10). Return: 0; SPACE_E_DEAD; errno. */
 int space_manage(struct space *sp);

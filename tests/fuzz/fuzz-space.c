@@ -300,6 +300,7 @@ static void step_daemon(struct fuzz_in *in, uint8_t what)
 		break;
 	case 3:
 		(void)space_unshare(sp, 1 + fuzz_u8(in));
+		(void)space_unstick(sp, 1 + fuzz_u8(in));
 		break;
 	case 4:
 		if (sp->gate != GATE_SHUT)

@@ -226,9 +226,11 @@ static void step_space(struct owner *o, struct space *sp)
 		owner_tick(o, sp);
 	else if (what < 86)
 		space_unshare(sp, 1 + below(o, 64));
-	else if (what < 88 && sp->homing && sp->gate != GATE_SHUT)
+	else if (what < 87)
+		space_unstick(sp, 1 + below(o, 64));
+	else if (what < 89 && sp->homing && sp->gate != GATE_SHUT)
 		(void)space_bring_home(sp, (struct urange){ 0, PAGE_MAP_END }, 1 + below(o, 64));
-	else if (what < 89)
+	else if (what < 90)
 		step_protect(o, sp);
 	else if (what < 92)
 		pin_some(o, sp);

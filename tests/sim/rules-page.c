@@ -663,13 +663,56 @@ static void r8_unshare(void)
 	rig_agent(r);
 	ASSERT(owner_receive(&r->s.owner, r->p));
 	ASSERT(r->s.owner.group.stats.n_busy == 8 && !r->s.owner.group.stats.n_evicted);
+	ASSERT(r->sp->map.n_stuck == 8 && r->sp->map.n_shared == 8);
 	proc_exit(child);
-	ASSERT(space_unshare(r->sp, 8) == 8);
+	ASSERT(!space_unstick(r->sp, 8) && space_unshare(r->sp, 8) == 8);
+	ASSERT(!r->sp->map.n_stuck && !r->sp->map.n_shared);
 	rig_agent(r);
 	ASSERT(owner_receive(&r->s.owner, r->p));
 	r->sp->hand = fk_addr(RIG_FIRST);
 	rig_evict(r, 8);
 	ASSERT(r->s.owner.group.stats.n_evicted == 8 && rig_is_out(r, RIG_FIRST));
+	rig_free(r);
+}
+
+static void rig_pin_pages(struct rig *r, uint32_t n, bool pinned)
+{
+	struct fk_mm *mm = r->t[0]->task.mm;
+	uint32_t k;
+
+	for (k = 0; k < n; k++)
+		mm->fk->pages[mm->pte[RIG_FIRST + k].page].pinned = pinned;
+}
+
+static void rig_try(struct rig *r, uint32_t n)
+{
+	r->sp->hand = fk_addr(RIG_FIRST);
+	rig_command(r, n);
+	rig_agent(r);
+	ASSERT(owner_receive(&r->s.owner, r->p));
+}
+
+/* A copy does not help them: they stay, count while they are there, and are tried again. */
+static void r11_pinned_pages_are_tried_again(void)
+{
+	struct rig *r = rig_new();
+
+	rig_pin_pages(r, 16, true);
+	rig_try(r, 16);
+	ASSERT(r->sp->map.n_stuck == 16 && r->sp->map.n_shared == 16);
+	ASSERT(space_unshare(r->sp, 16) == 16);
+	rig_agent(r);
+	ASSERT(owner_receive(&r->s.owner, r->p));
+	rig_try(r, 16);
+	ASSERT(r->sp->map.n_stuck == 16 && !r->sp->map.n_shared && !space_unshare(r->sp, 16));
+	ASSERT(space_movable_pages(r->sp) == RIG_PAGES - 16);
+	program_munmap(r->t[1], rig_range(0, 4));
+	rig_told(r, r->t[1]);
+	ASSERT(r->sp->map.n_stuck == 12);
+	rig_pin_pages(r, 16, false);
+	ASSERT(space_unstick(r->sp, 1) == 12 && !r->sp->map.n_stuck);
+	rig_evict(r, 12);
+	ASSERT(rig_is_out(r, RIG_FIRST + 4) && rig_is_out(r, RIG_FIRST + 15));
 	rig_free(r);
 }
 
@@ -734,6 +777,7 @@ const struct rule rules_page[] = {
 	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
 	{ "r8_unshare", r8_unshare },
+	{ "r11_pinned_pages_are_tried_again", r11_pinned_pages_are_tried_again },
 	{ "r9_no_allocation_for_a_fault", r9_no_allocation_for_a_fault },
 	{ "r10_unmapped_is_not_unknown", r10_unmapped_is_not_unknown },
 	{ "r11_protected_pages_stay", r11_protected_pages_stay },

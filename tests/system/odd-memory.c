@@ -5,6 +5,7 @@
  *     odd-memory all MIB        mlockall() of everything, and what comes later: the limit cannot be held
  *     odd-memory current MIB    a little is locked; what comes later is not
  *     odd-memory most MIB       five eighths of it are locked, and a little more is used often
+ *     odd-memory unlocked MIB   most of half of it was locked when it was wanted, and is not any more
  *     odd-memory exec MIB       executable pages between ordinary and read-only ones
  *     odd-memory moved MIB      parts move away, come home, and move on with all the rest, again and again
  *     odd-memory emptied MIB    emptied by process_madvise(), which no event tells of
@@ -159,6 +160,33 @@ static void mostly_locked(size_t mib)
 	for (round = 0; round < 50; round++)
 		sum = sum * 31 + block_verify(&b);
 	printf("%016lx\n", block_verify(&a) ^ sum);
+}
+
+static void unlocked(size_t mib)
+{
+	struct block a, b;
+	uint64_t sum = 0;
+	int round;
+
+	for (round = 0; round < 3; round++) {
+		a = block_make(mib / 16 * 7, 1);
+		if (mlock(a.words, a.n_pages * PAGE)) {
+			perror("odd-memory: mlock");
+			exit(1);
+		}
+		b = block_make(mib / 8, 2);
+		usleep(100000); /* what is wanted of it is refused */
+		munlock(a.words, a.n_pages * PAGE);
+		munmap(b.words, b.n_pages * PAGE);
+		a.n_pages /= 2;
+		munmap(a.words + a.n_pages * (PAGE / sizeof(uint64_t)), a.n_pages * PAGE);
+		if (round == 2)
+			break;
+		sum ^= block_verify(&a);
+		munmap(a.words, a.n_pages * PAGE);
+	}
+	b = block_make(mib, 3);
+	printf("%016lx\n", sum ^ block_verify(&a) ^ block_verify(&b));
 }
 
 static void executable(size_t mib)
@@ -470,6 +498,8 @@ int main(int argc, char **argv)
 		forked(mib);
 	else if (!strcmp(argv[1], "most"))
 		mostly_locked(mib);
+	else if (!strcmp(argv[1], "unlocked"))
+		unlocked(mib);
 	else if (!strcmp(argv[1], "all") || !strcmp(argv[1], "current"))
 		locked(!strcmp(argv[1], "all"), mib);
 	else

@@ -8,7 +8,7 @@
 [ -x "$test_bin/odd-memory" ] || skip "$test_bin/odd-memory is not built"
 
 mib=$(short_or_full 64 256)
-evicts="all current exec moved wiped forked"
+evicts="all current unlocked exec moved wiped forked"
 for what in $evicts emptied joined cleared coroutine filtered; do
 	"$test_bin/odd-memory" $what "$mib" >"$work/plain" || skip "mlockall() is refused"
 	[ "$uswap" != plain ] || continue
@@ -40,6 +40,6 @@ for options in "--resident $((mib / 2))M" "--resident $((mib / 4))M --limit $((m
 	! grep -E 'the limit|does not compress' "$work/err.most" || fail "most, $options: not what is exceeded"
 done
 [ "$uswap" != plain ] || exit 0
-for what in current exec moved wiped forked; do
+for what in current unlocked exec moved wiped forked; do
 	! grep -q 'cannot be held' "$work/err.$what" || fail "the limit was not held: $(cat "$work/err.$what")"
 done
