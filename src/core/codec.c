@@ -27,6 +27,7 @@
 struct codec_ctx {
 	uint8_t page[PAGE_BYTES];
 	uint8_t out[PAGE_BYTES];
+	/* NULL in a context for loads: */
 	void *lz4_state;
 	ZSTD_CCtx *zstd_fast; /* always at CODEC_ZSTD_FAST_LEVEL */
 	ZSTD_CCtx *zstd_slow; /* at @slow_level */
@@ -49,10 +50,26 @@ static ZSTD_CCtx *zstd_new(int level)
 	return cctx;
 }
 
-int codec_ctx_new(struct codec_ctx **ret_ctx)
+static int stores_init(struct codec_ctx *ctx)
+{
+	size_t r;
+
+	ctx->slow_level = ZSTD_CLEVEL_DEFAULT;
+	ctx->lz4_state = malloc((size_t)LZ4_sizeofState());
+	ctx->zstd_fast = zstd_new(CODEC_ZSTD_FAST_LEVEL);
+	ctx->zstd_slow = zstd_new(ctx->slow_level);
+	if (!ctx->lz4_state || !ctx->zstd_fast || !ctx->zstd_slow)
+		return err_origin(-ENOMEM);
+	r = ZSTD_compress2(ctx->zstd_fast, ctx->out, PAGE_BYTES, ctx->page, PAGE_BYTES);
+	if (!ZSTD_isError(r))
+		r = ZSTD_compress2(ctx->zstd_slow, ctx->out, PAGE_BYTES, ctx->page, PAGE_BYTES);
+	return ZSTD_isError(r) ? err_origin(-ENOMEM) : 0;
+}
+
+static int ctx_new(struct codec_ctx **ret_ctx, bool stores)
 {
 	_cleanup_(codec_ctx_freep) struct codec_ctx *ctx = NULL;
-	size_t r;
+	int r = 0;
 
 	if (inject_fail())
 		return err_origin(-ENOMEM);
@@ -60,22 +77,25 @@ int codec_ctx_new(struct codec_ctx **ret_ctx)
 	if (!ctx)
 		return err_origin(-ENOMEM);
 	memset(ctx, 0, sizeof(*ctx));
-	ctx->slow_level = ZSTD_CLEVEL_DEFAULT;
-	ctx->lz4_state = malloc((size_t)LZ4_sizeofState());
-	ctx->zstd_fast = zstd_new(CODEC_ZSTD_FAST_LEVEL);
-	ctx->zstd_slow = zstd_new(ctx->slow_level);
 	ctx->zstd_load = ZSTD_createDCtx();
-	if (!ctx->lz4_state || !ctx->zstd_fast || !ctx->zstd_slow || !ctx->zstd_load)
+	if (!ctx->zstd_load || ZSTD_isError(ZSTD_DCtx_setParameter(ctx->zstd_load, ZSTD_d_format,
+								   ZSTD_f_zstd1_magicless)))
 		return err_origin(-ENOMEM);
-	r = ZSTD_DCtx_setParameter(ctx->zstd_load, ZSTD_d_format, ZSTD_f_zstd1_magicless);
-	if (!ZSTD_isError(r))
-		r = ZSTD_compress2(ctx->zstd_fast, ctx->out, PAGE_BYTES, ctx->page, PAGE_BYTES);
-	if (!ZSTD_isError(r))
-		r = ZSTD_compress2(ctx->zstd_slow, ctx->out, PAGE_BYTES, ctx->page, PAGE_BYTES);
-	if (ZSTD_isError(r))
-		return err_origin(-ENOMEM);
-	*ret_ctx = TAKE_PTR(ctx);
-	return 0;
+	if (stores)
+		r = stores_init(ctx);
+	if (!r)
+		*ret_ctx = TAKE_PTR(ctx);
+	return r;
+}
+
+int codec_ctx_new(struct codec_ctx **ret_ctx)
+{
+	return ctx_new(ret_ctx, true);
+}
+
+int codec_ctx_new_for_loads(struct codec_ctx **ret_ctx)
+{
+	return ctx_new(ret_ctx, false);
 }
 
 struct codec_ctx *codec_ctx_free(struct codec_ctx *ctx)

@@ -63,7 +63,8 @@ struct swap *swap_free(struct swap *s); /* pre: no app left. Return: NULL */
 int swap_app_new(struct swap *s, struct swap_app **ret_app);
 struct swap_app *swap_app_free(struct swap_app *app); /* pre: no slot left. Return: NULL */
 
-int codec_ctx_new(struct codec_ctx **ret_ctx); /* one per thread that stores or loads */
+int codec_ctx_new(struct codec_ctx **ret_ctx);		 /* one per thread that stores or loads */
+int codec_ctx_new_for_loads(struct codec_ctx **ret_ctx); /* smaller */
 struct codec_ctx *codec_ctx_free(struct codec_ctx *ctx);
 
 /* ---- slots ---------------------------------------------------------------------------------- */

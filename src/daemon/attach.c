@@ -172,6 +172,7 @@ static int start_hello(struct worker *w, struct conn *conn)
 {
 	int fds[2] = { w->dev_fd, -1 };
 	uint32_t n_fds = 1;
+	int r;
 
 	if (!may_attach(w, conn))
 		return -EPERM;
@@ -179,6 +180,9 @@ static int start_hello(struct worker *w, struct conn *conn)
 		return -EMFILE;
 	if (conn->hello.version != USWAP_PROTOCOL_VERSION)
 		return -EPROTONOSUPPORT;
+	r = worker_start_threads(w);
+	if (r)
+		return r;
 	conn->client = find_waiting(w, conn);
 	if (conn->client) {
 		fds[1] = mem_linux_main_fd(conn->client->space->mem);

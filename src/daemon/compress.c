@@ -242,14 +242,11 @@ static void *upkeep_main(void *arg)
 	return NULL;
 }
 
-int compress_start(struct worker *w)
+void compress_init(struct worker *w)
 {
 	struct compress_pool *p = &w->compress;
-	uint32_t n = w->place.n_cpus > 1 ? w->place.n_cpus - 1 : 1;
 	pthread_condattr_t attr;
 
-	if (n > WORKER_MAX_COMPRESSORS)
-		n = WORKER_MAX_COMPRESSORS;
 	p->worker = w;
 	p->beside = w->place.n_cpus > 1;
 	pthread_mutex_init(&p->lock, NULL);
@@ -261,6 +258,15 @@ int compress_start(struct worker *w)
 	list_init(&p->puts);
 	list_init(&p->compress);
 	list_init(&p->decode);
+}
+
+int compress_start(struct worker *w)
+{
+	struct compress_pool *p = &w->compress;
+	uint32_t n = w->place.n_cpus > 1 ? w->place.n_cpus - 1 : 1;
+
+	if (n > WORKER_MAX_COMPRESSORS)
+		n = WORKER_MAX_COMPRESSORS;
 	for (p->n_threads = 0; p->n_threads < n; p->n_threads++) {
 		int r = pthread_create(&p->threads[p->n_threads], NULL, compressor_main, w);
 

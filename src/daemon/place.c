@@ -75,6 +75,8 @@ void place_init(struct worker *w)
 	if (sched_getaffinity(0, sizeof(w->place.cpus), &w->place.cpus)) /* more than CPU_SETSIZE */
 		CPU_SET(0, &w->place.cpus);
 	w->place.n_cpus = (uint32_t)CPU_COUNT(&w->place.cpus);
+	pthread_mutex_init(&w->place.company_lock, NULL);
+	pthread_cond_init(&w->place.company_call, NULL);
 	make_urgent(0);
 }
 
@@ -199,8 +201,6 @@ int place_start(struct worker *w)
 	uint32_t n = p->n_cpus > COMPANY_MAX_CPUS || first_way(p) == WAY_FLOAT ? 0 : p->n_cpus - 1;
 	uint32_t k;
 
-	pthread_mutex_init(&p->company_lock, NULL);
-	pthread_cond_init(&p->company_call, NULL);
 	while (p->n_company < n) {
 		int r = pthread_create(&p->company[p->n_company], NULL, company_main, p);
 

@@ -258,6 +258,8 @@ struct worker {
 	int dev_fd;	  /* /dev/userfaultfd */
 	uint64_t max_fds; /* descriptors that this process may have */
 	bool warned_fds;
+	bool threads_tried; /* worker_start_threads() has been called, */
+	int threads_error;  /* and said this */
 	int front_pid;
 	bool front_gone;
 	uint64_t kin_ns; /* last look for processes of the command without a space */
@@ -275,6 +277,11 @@ struct worker {
 };
 
 /* worker.c */
+/*
+ * Those that only evictions and faults need: with the first agent, since a short command has none.
+ * Return: 0; -errno, said once: nothing can be managed.
+ */
+int worker_start_threads(struct worker *w);
 int watch_add(struct worker *w, struct watch *watch, uint32_t events);
 void watch_set(struct worker *w, struct watch *watch, uint32_t events);
 void inbox_wake(struct inbox *inbox);
@@ -311,7 +318,8 @@ uint64_t budget_store_pages(struct worker *w, uint64_t *ret_pool_pages);
 void pump(struct worker *w, uint64_t now_ns);
 
 /* compress.c */
-int compress_start(struct worker *w);
+void compress_init(struct worker *w);
+int compress_start(struct worker *w); /* its threads */
 void compress_stop(struct worker *w);
 void compress_post(struct worker *w, struct evict_job *job);
 bool compress_post_decode(void *user, struct decode_job *job);

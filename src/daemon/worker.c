@@ -483,6 +483,20 @@ static void secure_self(struct worker *w)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+int worker_start_threads(struct worker *w)
+{
+	if (w->threads_tried)
+		return w->threads_error;
+	w->threads_tried = true;
+	w->threads_error = compress_start(w);
+	if (!w->threads_error)
+		w->threads_error = place_start(w);
+	if (w->threads_error)
+		log_warn("no threads can be had (%s): all runs unmanaged, without limit",
+			 strerror(-w->threads_error));
+	return w->threads_error;
+}
+
 /* The most pages that may be out: address space is set aside for them, and no memory. */
 static uint64_t most_pages(const struct worker_options *o)
 {
@@ -540,11 +554,8 @@ static int worker_open(struct worker *w)
 	budget_init(w);
 	report_init(w);
 	place_init(w);
-	r = compress_start(w);
-	if (!r)
-		r = place_start(w);
-	if (!r)
-		r = writeback_start(w);
+	compress_init(w);
+	r = writeback_start(w);
 	if (r)
 		return r;
 	w->listen = (struct watch){ w->o->listen_fd, attach_accept };

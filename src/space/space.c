@@ -25,6 +25,26 @@
 #define UNSHARE_FAILED_NS (100ULL * 1000 * 1000)
 #define FLUSH_NS (20ULL * 1000 * 1000)
 
+static void zeroes_free(struct space_group *g)
+{
+	if (g->zeroes)
+		munmap(g->zeroes, (size_t)AHEAD_MAX_PAGES * PAGE_BYTES);
+}
+
+/* Memory that faults are served by, so that serving one never waits for memory. */
+static void group_warm(struct space_group *g)
+{
+	const volatile uint8_t *zeroes = g->zeroes;
+	uint32_t k;
+
+	if (g->is_warm)
+		return;
+	g->is_warm = true;
+	memset(g->scratch, 0, (size_t)AHEAD_MAX_PAGES * PAGE_BYTES);
+	for (k = 0; k < AHEAD_MAX_PAGES; k++)
+		(void)zeroes[(size_t)k * PAGE_BYTES];
+}
+
 int space_group_init(struct space_group *g, struct swap *swap, const struct space_host *host,
 		     void *user, uint64_t max_pages)
 {
@@ -38,15 +58,16 @@ int space_group_init(struct space_group *g, struct swap *swap, const struct spac
 				   .early_window = AHEAD_MAX_PAGES / 2 };
 	list_init(&g->spaces);
 	g->scratch = aligned_alloc(PAGE_BYTES, len);
-	g->zeroes = aligned_alloc(PAGE_BYTES, len);
+	/* never written: all of it is the kernel's one page of zeroes, which stays in the cache */
+	g->zeroes = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	g->protected = calloc(SPACE_MAX_PROTECTED, sizeof(*g->protected));
+	if (g->zeroes == MAP_FAILED)
+		g->zeroes = NULL;
 	if (!g->scratch || !g->zeroes || !g->protected) {
 		r = err_origin(-ENOMEM);
 		goto fail;
 	}
-	memset(g->scratch, 0, len);
-	memset(g->zeroes, 0, len);
-	r = codec_ctx_new(&g->codec);
+	r = codec_ctx_new_for_loads(&g->codec);
 	if (r)
 		goto fail;
 	r = swap_app_new(swap, &g->app);
@@ -65,7 +86,7 @@ fail:
 	codec_ctx_free(g->codec);
 	free(g->protected);
 	free(g->scratch);
-	free(g->zeroes);
+	zeroes_free(g);
 	return r;
 }
 
@@ -78,7 +99,7 @@ void space_group_deinit(struct space_group *g)
 	codec_ctx_free(g->codec);
 	free(g->protected);
 	free(g->scratch);
-	free(g->zeroes);
+	zeroes_free(g);
 }
 
 void space_page_arrived(struct space *sp, struct page_leaf *leaf, uint32_t i, uint8_t credit,
@@ -101,6 +122,7 @@ int space_new(struct space **ret_space, struct space_group *group, struct mem *m
 	struct space *sp = calloc(1, sizeof(*sp));
 	int r = -ENOMEM;
 
+	group_warm(group);
 	if (sp)
 		sp->waiting = calloc(SPACE_MAX_WAITING, sizeof(*sp->waiting));
 	if (!sp || !sp->waiting)

@@ -258,6 +258,7 @@ struct space_group {
 	struct urange *protected; /* SPACE_MAX_PROTECTED, for space_evict() */
 	uint8_t *scratch;	  /* AHEAD_MAX_PAGES pages for loads */
 	uint8_t *zeroes;	  /* AHEAD_MAX_PAGES pages of zeroes */
+	bool is_warm;		  /* these two have been touched */
 	struct space_stats stats;
 };
 int space_group_init(struct space_group *g, struct swap *swap, const struct space_host *host,

@@ -105,6 +105,11 @@ bool client_result(struct worker *w, struct client *c, int r)
 	return true;
 }
 
+int worker_start_threads(struct worker *w)
+{
+	return fuzz_u8(&in) % 16 == 15 ? -EAGAIN : 0;
+}
+
 int watch_add(struct worker *w, struct watch *watch, uint32_t events)
 {
 	return 0;

@@ -315,6 +315,40 @@ part_denied()
 	ok
 }
 
+run_in() # GROUP COMMAND…
+{
+	# shellcheck disable=SC2016
+	timeout 60 bash -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' bash "$@" \
+		>"$work/out" 2>"$work/err"
+}
+
+# Enough tasks for front, worker, program and agent, and none for the threads that the daemon starts with the
+# first agent: the program runs on without being managed, which is said.
+part_tasks()
+{
+	local group=/sys/fs/cgroup/pids most status
+
+	[ -d "$group" ] || group=/sys/fs/cgroup
+	group=$group/uswap-bad-input-$$
+	if ! mkdir "$group" 2>/dev/null || ! echo 3 2>/dev/null >"$group/pids.max"; then
+		rmdir "$group" 2>/dev/null
+		not_checked "what uswap says without threads: there is no pids cgroup to be had"
+		return
+	fi
+	for most in 3 4 5 6 7 8 9; do # a sanitizer has threads of its own
+		echo "$most" >"$group/pids.max"
+		run_in "$group" "$uswap" run --limit 16M -- true && break
+	done
+	echo $((most + 1)) >"$group/pids.max"
+	run_in "$group" "$uswap" run --limit 16M -- "$test_bin/odd-memory" current 32
+	status=$?
+	rmdir "$group"
+	[ "$status" = 0 ] || { cat "$work/err" >&3; fail "without threads: status $status"; }
+	cmp "$work/out" <("$test_bin/odd-memory" current 32) || fail "without threads: another answer"
+	grep -q 'no threads can be had' "$work/err" || { cat "$work/err" >&3; fail "without threads: not said"; }
+	ok
+}
+
 # Limits of the shell are meant for the program: the daemon goes on, or says which it may not lift.
 part_ulimit()
 {
@@ -338,7 +372,7 @@ part_ulimit()
 	ok
 }
 
-for part in "${@:-usage status signals unmanaged garbage killed client denied ulimit}"; do
+for part in "${@:-usage status signals unmanaged garbage killed client denied ulimit tasks}"; do
 	for one in $part; do
 		n_before=$n_checks
 		"part_$one"
