@@ -399,6 +399,17 @@ void segment_drop(struct segs *t, struct segment_loc loc, uint32_t len)
 		segs_tell(t);
 }
 
+bool segment_is_sound(struct segs *t, struct segment_loc loc)
+{
+	const struct segment *g = segment_at(t, segment_of(t, loc));
+	bool sound;
+
+	lock_acquire(&t->lock);
+	sound = !g->no_clean && !g->stuck;
+	lock_release(&t->lock);
+	return sound;
+}
+
 void segment_view_begin(struct segs *t, struct segment_loc loc, struct segment_view *ret_view)
 {
 	struct segment *g = segment_at(t, segment_of(t, loc));

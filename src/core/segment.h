@@ -226,6 +226,8 @@ struct segment_view {
 };
 void segment_view_begin(struct segs *t, struct segment_loc loc, struct segment_view *ret_view);
 void segment_view_end(struct segs *t, struct segment_loc loc, const struct segment_view *view);
+/* False: something in its segment could not be read when it was cleaned. pre: as above */
+bool segment_is_sound(struct segs *t, struct segment_loc loc);
 
 static inline struct segment *segment_at(const struct segs *t, uint32_t segment)
 {

@@ -230,3 +230,24 @@ bool swap_load_end(struct swap *s, struct slot_id id, enum swap_load_end end)
 	slot_settle(s, id, slot_unpin(&s->slots, id, keeps_count ? 0 : 1));
 	return keeps_count;
 }
+
+bool swap_load_share(struct swap *s, struct slot_id id)
+{
+	struct area *area = area_of(&s->areas, id);
+
+	if (slot_count(&s->slots, id) == 1)
+		return false;
+	fetch_add_relaxed(&area->app->figures.n_load, 1);
+	slot_settle(s, id, slot_unpin(&s->slots, id, 0));
+	return true;
+}
+
+bool swap_is_alone(struct swap *s, struct slot_id id)
+{
+	return slot_count(&s->slots, id) == 1;
+}
+
+bool swap_is_own(struct swap *s, struct slot_id id)
+{
+	return slot_is_kept(&s->slots, id); /* then no count but the caller's */
+}

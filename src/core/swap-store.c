@@ -145,12 +145,31 @@ static void entry_unkeep(struct swap *s, struct area *area, uint32_t idx,
 		 true);
 }
 
+/* Return: the page is one word repeated. */
+static bool page_hash(struct swap *s, const void *page, struct page_hash *ret)
+{
+	uint64_t word;
+
+	if (page_is_filled(page, &word)) {
+		*ret = (struct page_hash){ { word, hash_word(&s->hash, word) } };
+		return true;
+	}
+	*ret = hash_page(&s->hash, page);
+	return false;
+}
+
+/* What a same-filled page's hash says is not comparable with the hash of any other. */
+static bool entry_is(const struct entry *e, const struct page_hash *hash, bool is_filled)
+{
+	return (entry_where(e).form == ENTRY_FILLED) == is_filled && entry_has_hash(e, hash->v);
+}
+
 /*
  * What the pinned slot had before. Return: true if it serves as the new entry. Else it is gone: an
  * old copy must not outlive a store (I7).
  */
-static bool put_reuse(struct swap *s, struct slot_id id, struct area *area, const uint64_t hash[2],
-		      bool is_filled, const struct swap_use *use)
+static bool put_reuse(struct swap *s, struct slot_id id, struct area *area,
+		      const struct page_hash *hash, bool is_filled, const struct swap_use *use)
 {
 	uint32_t idx = tree_lookup(area, id);
 	struct entry_where where;
@@ -159,9 +178,7 @@ static bool put_reuse(struct swap *s, struct slot_id id, struct area *area, cons
 	if (!idx)
 		return false;
 	where = entry_where(entry_at(&s->entries, idx));
-	/* What a same-filled page's hash says is not comparable with the hash of any other. */
-	same = where.kept && (where.form == ENTRY_FILLED) == is_filled &&
-	       entry_has_hash(entry_at(&s->entries, idx), hash);
+	same = where.kept && entry_is(entry_at(&s->entries, idx), hash, is_filled);
 	if (same)
 		entry_unkeep(s, area, idx, use);
 	else
@@ -182,19 +199,14 @@ int swap_put(struct swap *s, struct slot_id id, struct stage_buf *buf, uint32_t 
 	struct entry_where where = { .form = ENTRY_STAGED, .level = use->level };
 	struct page_hash hash;
 	struct entry *e;
-	uint64_t word;
 	uint32_t idx;
 
 	ASSERT(page_idx < STAGE_BUF_PAGES);
 	ASSERT(slot_is_pinned(&s->slots, id));
-	if (page_is_filled(page, &word)) {
+	if (page_hash(s, page, &hash))
 		where.form = ENTRY_FILLED;
-		hash = (struct page_hash){ { word, hash_word(&s->hash, word) } };
-	} else {
-		hash = hash_page(&s->hash, page);
-	}
 	fetch_add_relaxed(&area->app->figures.n_put, 1);
-	if (put_reuse(s, id, area, hash.v, where.form == ENTRY_FILLED, use))
+	if (put_reuse(s, id, area, &hash, where.form == ENTRY_FILLED, use))
 		return 0;
 	if (where.form == ENTRY_STAGED) {
 		buf_ref(buf_of(buf));
@@ -209,6 +221,46 @@ int swap_put(struct swap *s, struct slot_id id, struct stage_buf *buf, uint32_t 
 	entry_set_where(e, where);
 	entry_publish(s, area, idx, where.form == ENTRY_FILLED ? LRU_FILLED : LRU_FRESH);
 	return where.form == ENTRY_STAGED ? SWAP_E_STAGED : 0;
+}
+
+/* May a page that is as @e says be left to it? Not to a kept copy, nor where the file could not be read. */
+static bool entry_may_serve(struct swap *s, const struct entry *e)
+{
+	struct entry_where where = entry_where(e);
+
+	return !where.kept &&
+	       !(where.on_file && !segment_is_sound(&s->segs, where_file_loc(where)));
+}
+
+bool swap_same(struct swap *s, struct slot_id id, const struct stage_buf *buf, uint32_t page_idx,
+	       const struct swap_use *use)
+{
+	const uint8_t *page = buf->pages + (size_t)page_idx * PAGE_BYTES;
+	struct entry_where where;
+	struct page_hash hash;
+	struct entry *e;
+	bool same = false;
+	uint32_t idx;
+
+	ASSERT(page_idx < STAGE_BUF_PAGES);
+	if (slot_try_pin(&s->slots, id, SWAP_PIN_MOVE))
+		return false;
+	inject_race();
+	idx = tree_lookup(area_of(&s->areas, id), id); /* only now: the pin keeps both (I1) */
+	e = idx ? entry_at(&s->entries, idx) : NULL;
+	if (e && entry_may_serve(s, e)) {
+		bool is_filled = page_hash(s, page, &hash);
+
+		same = entry_is(e, &hash, is_filled);
+	}
+	if (same) {
+		where = entry_where(e);
+		where.level = use->level;
+		e->evict_seq = use->evict_seq;
+		entry_set_where(e, where);
+	}
+	slot_done(s, id);
+	return same;
 }
 
 void swap_lose(struct swap *s, struct slot_id id)

@@ -174,6 +174,25 @@ enum swap_load_end {
  */
 bool swap_load_end(struct swap *s, struct slot_id id, enum swap_load_end end);
 
+/*
+ * End of a load of a slot that others refer to as well: installed; unpins, and the caller keeps its count,
+ * as a clean copy that costs nothing while the others need the entry. An entry of which there are only such
+ * copies stays until they are given up.
+ * Return: false: there is nobody else, and nothing was done: swap_load_end() is still owed.
+ */
+bool swap_load_share(struct swap *s, struct slot_id id);
+/* May the slot be given to swap_put() by the owner of one count? False: see swap_same(). */
+bool swap_is_own(struct swap *s, struct slot_id id);
+/*
+ * Is page @page_idx of @buf what the slot's entry says, which others may refer to as well? Then the count
+ * that the caller kept by swap_load_share() is that of an evicted page again, and nothing has to be stored.
+ * Return: false: it is another, or the slot is pinned, or has no entry: the count is as it was.
+ */
+bool swap_same(struct swap *s, struct slot_id id, const struct stage_buf *buf, uint32_t page_idx,
+	       const struct swap_use *use);
+/* Nobody but the caller refers to the slot; it may still have what it was shared for. */
+bool swap_is_alone(struct swap *s, struct slot_id id);
+
 /* ---- upkeep, by background threads ---------------------------------------------------------- */
 
 /* Free kept copies in the pool, oldest first, until at least @n_bytes are free. Return: bytes freed. */

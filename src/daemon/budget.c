@@ -48,8 +48,11 @@
 #define POOL_FULL_PAGES 256u  /* of --pool that are left when evictions end */
 #define POOL_ROOM_PAGES 1024u /* the same when clean copies have to go */
 #define VIEW_NS (50ULL * 1000 * 1000)
-#define STREAM_WINDOW 8u			  /* pages read ahead for one that was asked for */
-#define STREAM_MIN_PAGES 256u			  /* fewer say nothing of what programs do */
+#define STREAM_WINDOW 8u		   /* pages read ahead for one that was asked for */
+#define STREAM_MIN_PAGES 256u		   /* fewer say nothing of what programs do */
+#define NEWBORN_NS (1000ULL * 1000 * 1000) /* a fork child without agent: it is to come */
+#define SHARED_MIN_PAGES 256u
+#define SHARED_USELESS 4u			  /* times as many have changed */
 #define STREAM_USELESS_NS (2000ULL * 1000 * 1000) /* without copies, after most had changed */
 
 static uint64_t limit_of(uint64_t bytes)
@@ -120,31 +123,24 @@ static void update_ratio(struct worker *w, const struct swap_app_stats *s)
 }
 
 /*
- * Are the copies that all who share its pages would get, compressed, less than what they share? Where only
- * what is resident counts they are nothing.
+ * Pages that evictions may take: in the program, and not refused by MOVE. @ret_soon: these may be able to
+ * leave in a moment, after a copy, or when a fork child has got its agent.
  */
-bool budget_worth_unsharing(const struct worker *w, const struct space *sp)
+static uint64_t evictable_pages(const struct worker *w, uint64_t *ret_soon)
 {
-	const double own = (double)sp->rss_anon_pages - (double)sp->shared_pages;
-
-	if (!sp->shared_pages || w->budget.limit_pages == UINT64_MAX)
-		return true;
-	return own > (double)sp->rss_anon_pages * w->budget.ratio;
-}
-
-/* Pages that evictions may take: in the program, and not refused by MOVE. @ret_copies: or after a copy. */
-static uint64_t evictable_pages(const struct worker *w, uint64_t *ret_copies)
-{
+	const uint64_t now = clock_now_ns();
 	const struct space *sp;
 	uint64_t n = 0;
 
-	*ret_copies = 0;
+	*ret_soon = 0;
 	list_for_each(sp, &w->group.spaces, link) {
-		if (!sp->agent)
+		if (!sp->agent) {
+			if (now - sp->born_ns < NEWBORN_NS)
+				*ret_soon += sp->map.n_present;
 			continue;
+		}
 		n += space_movable_pages(sp);
-		if (budget_worth_unsharing(w, sp))
-			*ret_copies += sp->map.n_shared;
+		*ret_soon += sp->map.n_shared;
 	}
 	return n;
 }
@@ -174,6 +170,24 @@ static void look_at_streams(struct worker *w, uint64_t now)
 	b->streams.n_ahead = st->n_ahead;
 	b->streams.n_changed = a.n_put_changed;
 	b->streams.n_unchanged = a.n_put_unchanged;
+}
+
+/* Copies of what relatives have in the store as well: worth comparing while not most have changed. */
+static void look_at_shared(struct worker *w, uint64_t now)
+{
+	const struct space_stats *st = &w->group.stats;
+	struct budget *b = &w->budget;
+	uint64_t n_same = st->n_shared_same - b->shared.n_same;
+	uint64_t n_changed = st->n_shared_changed - b->shared.n_changed;
+
+	if (n_same + n_changed >= SHARED_MIN_PAGES) {
+		if (n_changed > SHARED_USELESS * n_same)
+			b->shared.useless_ns = now;
+		b->shared.n_same = st->n_shared_same;
+		b->shared.n_changed = st->n_shared_changed;
+	}
+	w->group.keep_shared =
+		!b->shared.useless_ns || now - b->shared.useless_ns > STREAM_USELESS_NS;
 }
 
 /* Not if that would make what is resident small, nor if something has to be read for it. */
@@ -239,7 +253,7 @@ void budget_update(struct worker *w)
 	struct space_group *g = &w->group;
 	struct budget *b = &w->budget;
 	struct swap_app_stats s;
-	uint64_t pool, store, evictable, copies, resident = resident_now(w);
+	uint64_t pool, store, evictable, soon, resident = resident_now(w);
 	int64_t under_resident, under_limit;
 	bool pool_counts; /* what is short is room under the limit, which the pool takes as well */
 
@@ -255,9 +269,9 @@ void budget_update(struct worker *w)
 	pool_counts = under_limit <= under_resident;
 	g->room_pages = (pool_counts ? under_limit : under_resident) + (int64_t)b->let_in_pages;
 	/* what cannot leave is no working set: squeezed for it, what can would only be faulted for */
-	evictable = evictable_pages(w, &copies);
+	evictable = evictable_pages(w, &soon);
 	b->scarce = evictable < b->floor_pages;
-	b->at_floor = resident < b->floor_pages || evictable + copies < b->floor_pages;
+	b->at_floor = resident < b->floor_pages || evictable + soon < b->floor_pages;
 	/* at the floor nothing can leave; with a file room may come from the pool instead */
 	g->limit_off = b->futile || (b->at_floor && !(writeback_works(w) && pool_counts));
 	atomic_store_explicit(&w->tight,
@@ -567,8 +581,20 @@ static bool sample_space(struct worker *w, struct space *sp, uint32_t flags)
 	return true;
 }
 
+/* Spaces that are sampled: not those of fork children whose agent is still to come. */
+static uint32_t n_sampled(const struct worker *w)
+{
+	const struct space *sp;
+	uint32_t n = 0;
+
+	list_for_each(sp, &w->group.spaces, link)
+		n += sp->pid != 0;
+	return n;
+}
+
 void budget_sample(struct worker *w, uint64_t now)
 {
+	const uint32_t n_spaces = n_sampled(w);
 	struct budget *b = &w->budget;
 	struct space *sp, *tmp;
 	uint32_t flags = 0;
@@ -580,9 +606,9 @@ void budget_sample(struct worker *w, uint64_t now)
 	}
 	if (budget_shares_pages(w) &&
 	    ((now - b->pss_ns > PSS_NS && now - b->pss_ns > b->pss_cost_ns * PSS_COST_PARTS) ||
-	     w->group.n_spaces != b->pss_n_spaces)) {
+	     n_spaces != b->pss_n_spaces)) {
 		b->pss_ns = now;
-		b->pss_n_spaces = w->group.n_spaces;
+		b->pss_n_spaces = n_spaces;
 		flags |= MEM_SAMPLE_PSS;
 	}
 	b->rss_pages = 0;
@@ -596,6 +622,7 @@ void budget_sample(struct worker *w, uint64_t now)
 		b->pss_cost_ns = clock_now_ns() - now;
 	b->rss_at_resident = w->group.n_resident;
 	look_at_streams(w, now);
+	look_at_shared(w, now);
 	budget_update(w);
 	track_peaks(w, now);
 	check_futile(w, now);

@@ -59,15 +59,16 @@ static struct space *choose_space(struct worker *w, uint64_t now)
 }
 
 /*
- * Pages that a fork left unmovable get copies of their own: where nobody shares them any more that costs
- * nothing, so it need not wait until there is nothing else to evict.
+ * Pages that a fork left unmovable get copies of their own: when little else could leave, since each
+ * relative has to evict its copy before anything is gained, though the store takes them once. Where nobody
+ * shares them any more the copy costs nothing, and need not wait.
  */
 static void give_copies(const struct worker *w, struct space *sp, uint64_t now)
 {
 	if (sp->map.n_shared < UNSHARE_MIN_PAGES || now <= sp->unshare_ns + UNSHARE_NS ||
 	    !space_can_evict(sp))
 		return;
-	if (budget_shares_pages(w) && !(w->budget.scarce && budget_worth_unsharing(w, sp)))
+	if (budget_shares_pages(w) && !w->budget.scarce)
 		return;
 	sp->unshare_ns = now;
 	(void)space_unshare(sp, USWAP_STAGE_HALF_PAGES);

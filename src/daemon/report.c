@@ -66,9 +66,11 @@ static json_t *faults_json(const struct space_stats *s)
 static json_t *evictions_json(const struct space_stats *s)
 {
 	return json_pack(
-		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "pages", (json_int_t)s->n_evicted,
-		"commands", (json_int_t)s->n_commands, "refused_busy", (json_int_t)s->n_busy,
-		"refused_hole", (json_int_t)s->n_hole, "refused_mapping", (json_int_t)s->n_invalid,
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "pages",
+		(json_int_t)s->n_evicted, "as_relatives_have_them", (json_int_t)s->n_shared_same,
+		"not_as_relatives_have_them", (json_int_t)s->n_shared_changed, "commands",
+		(json_int_t)s->n_commands, "refused_busy", (json_int_t)s->n_busy, "refused_hole",
+		(json_int_t)s->n_hole, "refused_mapping", (json_int_t)s->n_invalid,
 		"moved_uncounted", (json_int_t)s->n_uncounted, "gates_revoked",
 		(json_int_t)s->n_revoked, "forks", (json_int_t)s->n_forks, "events_out_of_order",
 		(json_int_t)s->n_held, "hand_leaves", (json_int_t)s->n_hand_leaves,

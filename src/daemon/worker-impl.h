@@ -117,7 +117,7 @@ struct budget {
 	uint64_t update_ns; /* last budget_update() */
 	uint64_t status_ns;
 	uint64_t pss_ns, pss_cost_ns; /* last reading, and how long it took */
-	uint32_t pss_n_spaces;	      /* at that time */
+	uint32_t pss_n_spaces;	      /* sampled at that time */
 	uint64_t peak_rss_pages, peak_store_pages, peak_meta_pages; /* each for itself */
 	uint64_t peak_pages;					    /* of the sum */
 	struct {
@@ -134,6 +134,11 @@ struct budget {
 		uint64_t useless_ns; /* last time that copies were of no use */
 		bool prevail;	     /* most of what is loaded is read ahead */
 	} streams;
+
+	struct {
+		uint64_t n_same, n_changed; /* at the last look */
+		uint64_t useless_ns;	    /* last time that most had changed */
+	} shared;
 
 	uint64_t in_bytes, out_bytes; /* codec figures at the last look */
 	double ratio;		      /* recent bytes stored per byte evicted */
@@ -310,7 +315,6 @@ bool budget_is_stuck(const struct worker *w); /* exceeded because of what cannot
 uint64_t budget_interval_ns(const struct worker *w);
 /* What should leave so that the reserve is there. At the floor nothing is to, however short room is. */
 uint64_t budget_short_pages(const struct worker *w);
-bool budget_worth_unsharing(const struct worker *w, const struct space *sp);
 bool budget_shares_pages(const struct worker *w); /* relatives by fork may have pages in common */
 uint64_t budget_store_pages(struct worker *w, uint64_t *ret_pool_pages);
 

@@ -74,10 +74,20 @@ static bool victim_slot(struct space *sp, const struct page_leaf *leaf, uint32_t
 	struct space_group *g = sp->group;
 
 	v->slot.v = leaf->slot[i];
-	v->fresh = !v->slot.v;
+	/* what relatives have as well is not ours to store into: it stays until the page is compared */
+	v->fresh = !v->slot.v || !swap_is_own(g->swap, v->slot);
 	if (v->fresh)
 		return !swap_slot_new(g->app, &v->slot);
 	return !swap_try_pin(g->swap, v->slot, SWAP_PIN_STORE);
+}
+
+/* A copy that was kept since others need it, and nobody does any more, takes memory for nothing. */
+static void drop_share(struct space *sp, struct page_leaf *leaf, uint32_t i)
+{
+	struct slot_id id = { leaf->slot[i] };
+
+	if (id.v && !swap_is_own(sp->group->swap, id) && swap_is_alone(sp->group->swap, id))
+		space_drop_kept(sp, leaf, i);
 }
 
 static bool pick_page(struct space *sp, struct picker *p, struct page_leaf *leaf, uint32_t i,
@@ -88,8 +98,10 @@ static bool pick_page(struct space *sp, struct picker *p, struct page_leaf *leaf
 
 	if (!(state & PAGE_PRESENT) || state & (PAGE_STUCK | PAGE_DETACH))
 		return false; /* DETACH: the hand came round within one command */
-	if (!clock_pass(&sp->clock, &leaf->credit[i]))
+	if (!clock_pass(&sp->clock, &leaf->credit[i])) {
+		drop_share(sp, leaf, i);
 		return false;
+	}
 	if (is_protected(p, addr) || region_contains(&sp->no_ahead, addr) ||
 	    !victim_slot(sp, leaf, i, v))
 		return false;

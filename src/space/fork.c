@@ -116,6 +116,8 @@ int fork_apply(struct space *sp, const struct mem_event *told)
 	r = space_new(&child, g, ev.child);
 	ASSERT(!r); /* a child that cannot be served would read zeroes: stop, and keep its memory */
 	child->unchecked = true;
+	child->has_kin = true;
+	sp->has_kin = true;
 	child->born_ns = space_now_ns(sp);
 	child->hand = sp->hand;
 	r = region_copy(&child->regions, &sp->regions);

@@ -20,16 +20,83 @@
 
 #define REVOKE_NS (250ULL * 1000 * 1000)
 #define STAGE_RUNS 64u
+#define KIN_MAX_LOOKED 16u /* relatives who may have a page that leaves, */
+#define KIN_MAX_TRIED 2u   /* and of these, whose pages it is compared with */
+
+/*
+ * The page came from a slot that relatives refer to as well. Is it still the same? Then it is that slot's
+ * again. Else the map is rid of it.
+ */
+static bool victim_is_shared(struct space *sp, struct page_leaf *leaf, const struct victim *v,
+			     uint32_t stage_at)
+{
+	struct space_group *g = sp->group;
+	uint32_t i = page_in_leaf(v->addr);
+	const struct swap_use use = { g->evict_seq, v->level };
+
+	if (swap_same(g->swap, (struct slot_id){ leaf->slot[i] }, sp->buf, stage_at, &use)) {
+		g->stats.n_shared_same++;
+		return true;
+	}
+	g->stats.n_shared_changed += !swap_is_alone(g->swap, (struct slot_id){ leaf->slot[i] });
+	swap_slot_unref(g->swap, page_take_slot(&sp->map, leaf, i));
+	return false;
+}
+
+/*
+ * A relative by a fork may have had the same page at the same address, and evicted it before: then its slot
+ * will do. Return: a count on that slot for the map; 0: there is none, or not found by a short look.
+ */
+static struct slot_id victim_of_relative(const struct space *sp, const struct victim *v,
+					 uint32_t stage_at)
+{
+	struct space_group *g = sp->group;
+	const struct swap_use use = { g->evict_seq, v->level };
+	uint32_t n_looked = 0, n_tried = 0;
+	struct space *other;
+
+	list_for_each(other, &g->spaces, link) {
+		struct page_leaf *leaf;
+		struct slot_id id;
+
+		if (other == sp || !other->has_kin)
+			continue;
+		if (++n_looked > KIN_MAX_LOOKED || n_tried == KIN_MAX_TRIED)
+			break;
+		leaf = page_map_find(&other->map, v->addr);
+		id.v = leaf ? leaf->slot[page_in_leaf(v->addr)] : 0;
+		if (!id.v || swap_is_own(g->swap, id))
+			continue;
+		n_tried++;
+		if (swap_same(g->swap, id, sp->buf, stage_at, &use)) {
+			swap_slot_ref(g->swap, id); /* the other map has one: it exists */
+			g->stats.n_shared_same++;
+			return id;
+		}
+	}
+	g->stats.n_shared_changed += n_tried > 0;
+	return (struct slot_id){ 0 };
+}
 
 /* The page is in the stage: from now on its slot is what the program has. */
 static void victim_moved(struct space *sp, struct page_leaf *leaf, const struct victim *v,
 			 uint32_t stage_at, struct evict_job *job)
 {
 	uint32_t i = page_in_leaf(v->addr);
+	struct slot_id same = { 0 };
 
-	if (v->fresh)
-		page_set_slot(&sp->map, leaf, i, v->slot);
+	if (v->fresh && leaf->slot[i])
+		same.v = victim_is_shared(sp, leaf, v, stage_at) ? leaf->slot[i] : 0;
+	else if (v->fresh && sp->has_kin && sp->group->keep_shared)
+		same = victim_of_relative(sp, v, stage_at);
 	space_page_left(sp, leaf, i);
+	if (v->fresh && !leaf->slot[i])
+		page_set_slot(&sp->map, leaf, i, same.v ? same : v->slot);
+	if (same.v) {
+		swap_unpin(sp->group->swap, v->slot);
+		swap_slot_unref(sp->group->swap, v->slot);
+		return;
+	}
 	job->page[job->n].slot = v->slot;
 	job->page[job->n].page_idx = (uint16_t)stage_at;
 	job->page[job->n].level = v->level;
@@ -53,7 +120,7 @@ static void victim_stays(struct space *sp, struct page_leaf *leaf, const struct 
 		break;
 	case USWAP_MOVE_HOLE: /* emptied without an event: it reads as zero */
 		g->stats.n_hole++;
-		if (!v->fresh)
+		if (leaf->slot[i])
 			swap_slot_unref(g->swap, page_take_slot(&sp->map, leaf, i));
 		space_page_left(sp, leaf, i);
 		break;
@@ -98,6 +165,9 @@ static void victims_lost(struct space *sp, const uint8_t *result)
 			victim_stays(sp, leaf, v, result[k]);
 			continue;
 		}
+		if (v->fresh && leaf->slot[page_in_leaf(v->addr)]) /* a copy of an older page */
+			swap_slot_unref(sp->group->swap,
+					page_take_slot(&sp->map, leaf, page_in_leaf(v->addr)));
 		if (v->fresh)
 			page_set_slot(&sp->map, leaf, page_in_leaf(v->addr), v->slot);
 		space_page_left(sp, leaf, page_in_leaf(v->addr));
@@ -157,13 +227,14 @@ static int gate_complete(struct space *sp, const uint8_t *result)
 	struct space_group *g = sp->group;
 	struct evict_job *job = sp->job;
 	struct stage_half *half;
+	const uint32_t n_moved = count_moved(sp, result);
 	bool occupied = false;
 	uint32_t k;
 	int r;
 
 	if (sp->half_sent == USWAP_STAGE_HALVES)
 		return 0;
-	r = count_moved(sp, result) ? fetch_stage(sp, sp->buf, sp->n_victims) : 0;
+	r = n_moved ? fetch_stage(sp, sp->buf, sp->n_victims) : 0;
 	if (r == -EPROTO)
 		victims_lost(sp, result);
 	if (r)
@@ -181,15 +252,14 @@ static int gate_complete(struct space *sp, const uint8_t *result)
 		occupied |= result[k] == USWAP_MOVE_OCCUPIED;
 	}
 	sp->n_victims = 0;
-	g->evict_seq += job->n;
-	g->stats.n_evicted += job->n;
-	g->room_pages += job->n;
-	if (!job->n) {
-		half->state = occupied ? HALF_FULL : HALF_FREE;
+	g->evict_seq += n_moved;
+	g->stats.n_evicted += n_moved;
+	g->room_pages += n_moved;
+	half->state = n_moved || occupied ? HALF_FULL : HALF_FREE;
+	if (!job->n) { /* nothing moved, or nothing that has to be stored */
 		evict_unreserve(sp);
 		return 0;
 	}
-	half->state = HALF_FULL;
 	job->group = g;
 	job->buf = TAKE_PTR(sp->buf);
 	job->evict_seq = g->evict_seq;

@@ -118,7 +118,8 @@ static void load_arrived(struct space *sp, uint64_t addr, struct slot_id id, uin
 	uint32_t i = page_in_leaf(addr);
 
 	ASSERT(leaf && leaf->slot[i] == id.v);
-	if (!swap_load_end(g->swap, id, end))
+	if (!(g->keep_shared && !sp->homing && swap_load_share(g->swap, id)) &&
+	    !swap_load_end(g->swap, id, end))
 		(void)page_take_slot(&sp->map, leaf, i); /* its count is gone already */
 	space_page_arrived(sp, leaf, i, clock_credit(level), level);
 }

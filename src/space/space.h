@@ -77,9 +77,11 @@ struct space_stats {
 	uint64_t n_busy;	/* MOVE refusals: shared by fork or pinned */
 	uint64_t n_hole;	/* MOVE found nothing */
 	uint64_t n_invalid;	/* MOVE refused the mapping */
-	uint64_t n_uncounted;	/* pages that MOVE has moved and not counted */
-	uint64_t n_poisoned;	/* pages whose bytes were lost */
-	uint64_t n_held;	/* layout events that came in the wrong order */
+	uint64_t n_shared_same; /* evicted pages that were what relatives have in the store */
+	uint64_t n_shared_changed; /* and that were not any more */
+	uint64_t n_uncounted;	   /* pages that MOVE has moved and not counted */
+	uint64_t n_poisoned;	   /* pages whose bytes were lost */
+	uint64_t n_held;	   /* layout events that came in the wrong order */
 	uint64_t n_forks;
 	uint64_t n_revoked;	     /* gates revoked from a stopped agent */
 	uint64_t n_overflow;	     /* faults woken to fault again: the waiting list was full */
@@ -241,6 +243,7 @@ struct space_group {
 				 * controller, counted down by installs, up by evictions */
 	bool limit_off;	    /* never delay a fault */
 	enum keep_copies keep_pool, keep_file; /* of what is loaded from there */
+	bool keep_shared; /* and of what relatives have there as well: it costs nothing */
 	bool readahead;
 	uint32_t early_window; /* a stream with a window of so many pages is read ahead of */
 	uint32_t evict_seq;    /* pages evicted so far */
@@ -351,6 +354,7 @@ struct space {
 	uint32_t n_left;
 	struct space
 		*born_of; /* a fork of it, and not all of its events from before may have come */
+	bool has_kin;	  /* it was born by a fork, or has forked */
 	uint64_t born_ns; /* when its fork was applied */
 	uint32_t n_young; /* spaces that are born of this one */
 	struct region_set own_moves; /* while .born_of: what its own events took away or brought */

@@ -198,6 +198,7 @@ static void step_limits(struct owner *o)
 	g->keep_file = (enum keep_copies)below(o, 3);
 	g->limit_off = !below(o, 3);
 	g->readahead = below(o, 8);
+	g->keep_shared = below(o, 4);
 	g->early_window = 4 << below(o, 4);
 	g->room_pages = below(o, 3) ? 1 << 20 : (int64_t)below(o, 40) - 10;
 }

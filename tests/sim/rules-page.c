@@ -294,6 +294,57 @@ static void r8_snapshot(void)
 	rig_free(r);
 }
 
+static struct slot_id rig_slot(const struct proc *p, uint32_t page)
+{
+	struct page_leaf *leaf = page_map_find(&p->space->map, fk_addr(page));
+
+	return (struct slot_id){ leaf->slot[page_in_leaf(fk_addr(page))] };
+}
+
+/* What comes back from a slot of several goes back to it, if it is as it was. */
+static void shared_goes_back(bool keep)
+{
+	struct rig *r = rig_new();
+	const struct space_stats *st = &r->s.owner.group.stats;
+	struct proc *child;
+	uint32_t k;
+
+	r->s.owner.group.readahead = false;
+	r->s.owner.group.keep_shared = keep; /* else what its relative has is found later */
+	rig_evict(r, 4);
+	child = rig_fork(r, r->t[0]);
+	for (k = 0; k < 3; k++)
+		rig_touch(r, r->t[0], RIG_FIRST + k, k == 2);
+	ASSERT(!!rig_slot(r->p, RIG_FIRST).v == keep);
+	r->s.owner.group.keep_shared = true;
+	r->sp->hand = fk_addr(RIG_FIRST);
+	for (k = 0; k < 3; k++) /* at once */
+		page_map_find(&r->sp->map, r->sp->hand)->credit[page_in_leaf(r->sp->hand) + k] = 0;
+	rig_evict(r, 3);
+	ASSERT(rig_is_out(r, RIG_FIRST) && rig_is_out(r, RIG_FIRST + 2));
+	ASSERT(st->n_shared_same == 2 && st->n_shared_changed == 1);
+	for (k = 0; k < 4; k++)
+		ASSERT((rig_slot(r->p, RIG_FIRST + k).v == rig_slot(child, RIG_FIRST + k).v) ==
+		       (k != 2));
+	r->sp = child->space;
+	for (k = 0; k < 4; k++)
+		rig_touch(r, &child->thread[0], RIG_FIRST + k, k == 1);
+	r->sp = r->p->space;
+	for (k = 0; k < 4; k++)
+		rig_touch(r, r->t[0], RIG_FIRST + k, k == 0);
+	rig_free(r);
+}
+
+static void r8_shared_copy_goes_back(void)
+{
+	shared_goes_back(true);
+}
+
+static void r8_slot_of_relative_is_found(void)
+{
+	shared_goes_back(false);
+}
+
 /* A fork in the moment between the agent's answer and the bytes in the store; the parent exits. */
 static void r8_fork_of_pages_on_their_way(void)
 {
@@ -777,6 +828,8 @@ const struct rule rules_page[] = {
 	{ "r8_both_make_the_same_move", r8_both_make_the_same_move },
 	{ "r8_wipe_and_dont_fork", r8_wipe_and_dont_fork },
 	{ "r8_unshare", r8_unshare },
+	{ "r8_shared_copy_goes_back", r8_shared_copy_goes_back },
+	{ "r8_slot_of_relative_is_found", r8_slot_of_relative_is_found },
 	{ "r11_pinned_pages_are_tried_again", r11_pinned_pages_are_tried_again },
 	{ "r9_no_allocation_for_a_fault", r9_no_allocation_for_a_fault },
 	{ "r10_unmapped_is_not_unknown", r10_unmapped_is_not_unknown },

@@ -231,6 +231,41 @@ static void test_kept_only_when_alone(void **state)
 	assert_int_equal(stats().n_pages, 0);
 }
 
+/* Who loads what others refer to as well may keep its count, and find out later whether it was of use. */
+static void test_shared_copy(void **state)
+{
+	struct slot_id id = store(0, SEED, SWAP_CODEC_LZ4),
+		       other = store(1, SEED + 16, SWAP_CODEC_LZ4);
+	struct slot_id filled = store(2, SEED_FILLED, SWAP_CODEC_LZ4);
+
+	(void)state;
+	swap_slot_ref(s, id);
+	assert_int_equal(swap_try_pin(s, id, SWAP_PIN_LOAD), 0);
+	assert_false(swap_same(s, id, buf, 0, &use)); /* pinned: not now */
+	assert_true(swap_load_share(s, id));
+	assert_false(swap_is_alone(s, id) || swap_is_own(s, id));
+	assert_int_equal(stats().n_pages, 3);
+	assert_true(swap_same(s, id, buf, 0, &use));
+	assert_false(swap_same(s, id, buf, 1, &use));
+	assert_false(swap_same(s, id, buf, 2, &use));
+	assert_true(swap_same(s, filled, buf, 2, &use));
+	assert_false(swap_same(s, filled, buf, 0, &use));
+
+	load_erase(id, SEED); /* the other one; ours keeps the entry */
+	assert_true(swap_is_alone(s, id));
+	assert_true(swap_same(s, id, buf, 0, &use));
+	assert_int_equal(swap_try_pin(s, id, SWAP_PIN_LOAD), 0);
+	assert_false(swap_load_share(s, id)); /* still pinned */
+	assert_true(swap_load_end(s, id, SWAP_LOAD_KEEP));
+	assert_true(swap_is_own(s, id));
+	assert_false(
+		swap_same(s, id, buf, 0, &use)); /* a kept copy is not what a map may refer to */
+	swap_slot_unref(s, id);
+	swap_slot_unref(s, other);
+	swap_slot_unref(s, filled);
+	assert_int_equal(stats().n_pages, 0);
+}
+
 static void test_park(void **state)
 {
 	struct slot_id id = store(0, SEED, SWAP_CODEC_LZ4);
@@ -397,6 +432,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kept_copy_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kept_copy_dropped, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kept_only_when_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shared_copy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_park, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recompress, setup, teardown),
