@@ -248,6 +248,19 @@ static void press(struct worker *w, uint64_t stored_bytes, bool helps)
 	writeback_press(w, stored_bytes, (uint64_t)short_by * PAGE_BYTES);
 }
 
+/*
+ * What was let in above the limit, and has not been paid back, is used up by what is above it, but for the
+ * last step: where the program gave memory back instead, nothing is owed any more. @room: without it, and
+ * may be negative.
+ */
+static uint64_t let_in_left(const struct budget *b, int64_t room)
+{
+	const int64_t step = LET_IN_PAGES - (room < 0 ? room / 4 : 0);
+	const int64_t most = room < step ? step - room : 0;
+
+	return b->let_in_pages < (uint64_t)most ? b->let_in_pages : (uint64_t)most;
+}
+
 void budget_update(struct worker *w)
 {
 	struct space_group *g = &w->group;
@@ -267,7 +280,9 @@ void budget_update(struct worker *w)
 	under_limit = room_under(b->limit_pages, resident + store);
 	under_resident = room_under(b->resident_pages, resident);
 	pool_counts = under_limit <= under_resident;
-	g->room_pages = (pool_counts ? under_limit : under_resident) + (int64_t)b->let_in_pages;
+	g->room_pages = pool_counts ? under_limit : under_resident;
+	b->let_in_pages = let_in_left(b, g->room_pages);
+	g->room_pages += (int64_t)b->let_in_pages;
 	/* what cannot leave is no working set: squeezed for it, what can would only be faulted for */
 	evictable = evictable_pages(w, &soon);
 	b->scarce = evictable < b->floor_pages;

@@ -20,7 +20,6 @@
 #define STALL_NS (4ULL * 1000 * 1000)
 #define STALL_UNDER_WAY_NS (300ULL * 1000 * 1000) /* longer than an agent is waited for */
 #define WRITEBACK_STALL_NS (200ULL * 1000 * 1000)
-#define LET_IN_PAGES 256u
 #define TRACED_BATCH_PAGES 512u
 
 /* Pages leave for the file, and room comes back. */

@@ -102,6 +102,8 @@ struct compress_pool {
 	struct worker *worker;
 };
 
+#define LET_IN_PAGES 256 /* above the limit at once, when nothing can leave */
+
 /* The limit and what is known about its use. */
 struct budget {
 	uint64_t limit_pages;	 /* UINT64_MAX: none */
