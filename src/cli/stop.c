@@ -6,8 +6,8 @@
  * the subreaper), the processes the worker published, every process that was started with our
  * socket's name in its environment, and the children of all these. A round reads the process table,
  * marks those, and kills them; rounds go on until one finds nobody alive, because a process may have
- * forked between being seen and being killed. A fork that waits for the dead worker is cancelled by
- * the kill: its child never runs.
+ * forked between being seen and being killed, and of one in the middle of an exec nothing can be told
+ * yet. A fork that waits for the dead worker is cancelled by the kill: its child never runs.
  *
  * A process may have none of these marks: orphaned before, and with its environment overwritten by
  * a title. It has our userfaultfd, though, and an ioctl tells whether its address space is alive.
@@ -178,16 +178,21 @@ static bool is_published(const struct worker_managed *m, int *ret_pid)
 	return pidfd <= 0 || !syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) || errno != ESRCH;
 }
 
-static void table_doom(struct table *t, const struct stop_options *o)
+/* False: of some process it cannot be told yet. */
+static bool table_doom(struct table *t, const struct stop_options *o)
 {
 	pid_t self = getpid();
-	bool again = true;
+	bool again = true, sure = true;
 	int pid;
 
 	for (size_t i = 0; i < t->n; i++) {
 		struct process *p = &t->of[i];
+		enum kin kin = KIN_NO;
 
-		p->doomed = p->pid != self && (p->parent == self || kin_is(p->pid, o->socket_name));
+		if (p->pid != self)
+			kin = p->parent == self ? KIN_YES : kin_look(p->pid, o->socket_name);
+		p->doomed = kin == KIN_YES;
+		sure = sure && kin != KIN_UNSURE;
 	}
 	for (size_t i = 0; i < WORKER_MANAGED_MAX; i++) {
 		struct process *p = NULL;
@@ -209,6 +214,7 @@ static void table_doom(struct table *t, const struct stop_options *o)
 				t->of[i].doomed = again = true;
 		}
 	}
+	return sure;
 }
 
 static void process_kill(const struct process *p)
@@ -322,7 +328,8 @@ bool stop_command(const struct stop_options *o)
 	uint64_t say_ns = clock_now_ns() + PATIENCE_NS;
 	struct table table = { 0 };
 	size_t n_processes, n_spaces;
-	bool complete, any = false;
+	uint64_t unsure_ns = 0; /* since when it is all that is left */
+	bool complete, sure, any = false;
 
 	(void)limit_raise_files();
 	for (int i = 0; i < STOP_SPARE_FDS; i++)
@@ -333,12 +340,21 @@ bool stop_command(const struct stop_options *o)
 		kill(o->program_pid, SIGKILL);
 	for (;;) {
 		complete = table_read(&table);
-		table_doom(&table, o);
+		sure = table_doom(&table, o);
 		n_processes = table_kill(&table);
 		n_spaces = spaces_kill();
 		dead_reap(o);
-		if (complete && !n_processes && !n_spaces)
-			break;
+		if (complete && !n_processes && !n_spaces) {
+			uint64_t now_ns = clock_now_ns();
+
+			if (!unsure_ns)
+				unsure_ns = now_ns;
+			if (sure || now_ns - unsure_ns > KIN_UNSURE_NS)
+				break;
+			poll(NULL, 0, 1);
+			continue;
+		}
+		unsure_ns = 0;
 		any = true;
 		if (say_ns && clock_now_ns() > say_ns) {
 			log_warn(

@@ -14,10 +14,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The process was started with @socket_name in its environment. False also if that cannot be seen. */
-bool kin_is(pid_t pid, const char *socket_name);
-/* How many such there are but ourselves, with numbers above @after. */
-uint32_t kin_count(const char *socket_name, pid_t after);
+enum kin {
+	KIN_NO, /* also if it cannot be seen */
+	KIN_YES,
+	KIN_UNSURE, /* in the middle of an exec, for some microseconds as a rule: to be asked again */
+};
+
+/* A patience for KIN_UNSURE: an exec may wait for a file system that does not answer, for ever. */
+#define KIN_UNSURE_NS 2000000000ull
+
+/* Was the process started with @socket_name in its environment? */
+enum kin kin_look(pid_t pid, const char *socket_name);
+/* How many such there are but ourselves, with numbers above @after. @ret_unsure: there may be more. */
+uint32_t kin_count(const char *socket_name, pid_t after, bool *ret_unsure);
 /* A number above which all processes lie that were started after us; 0: they may lie anywhere. */
 pid_t kin_after(void);
 

@@ -269,7 +269,8 @@ struct worker {
 	int threads_error;  /* and said this */
 	int front_pid;
 	bool front_gone;
-	uint64_t kin_ns; /* last look for processes of the command without a space */
+	uint64_t kin_ns;    /* last look for processes of the command without a space */
+	uint64_t unsure_ns; /* since when that finds nobody for sure; 0: it does */
 	bool done;
 	bool served; /* in this round of the loop */
 	_Atomic uint64_t

@@ -329,12 +329,20 @@ static void front_ended(struct worker *w, struct watch *watch, uint32_t events)
  */
 static bool kin_is_left(struct worker *w, uint64_t now)
 {
+	bool unsure;
 	uint32_t n;
 
 	if (w->kin_ns && now - w->kin_ns < KIN_NS)
 		return true;
 	/* a short command is not to pay for looking at everybody */
-	n = kin_count(w->o->socket_name, now - w->start_ns < KIN_YOUNG_NS ? kin_after() : 0);
+	n = kin_count(w->o->socket_name, now - w->start_ns < KIN_YOUNG_NS ? kin_after() : 0,
+		      &unsure);
+	if (n || !unsure)
+		w->unsure_ns = 0;
+	else if (!w->unsure_ns)
+		w->unsure_ns = now;
+	if (w->unsure_ns && now - w->unsure_ns < KIN_UNSURE_NS)
+		return true; /* and look again at the next tick */
 	w->kin_ns = now;
 	store_release(&w->o->shared->n_kin, n); /* pairs with the load in front_finish() */
 	return n > 0;
