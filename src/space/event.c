@@ -319,6 +319,7 @@ static int apply_now(struct space *sp, const struct mem_event *ev)
 		return apply_remap(sp, ev);
 	case MEM_EVENT_REMOVE:
 		sp->unknown_ns = space_now_ns(sp);
+		sp->removed_ns = sp->unknown_ns;
 		sp->n_unknown += event_forget(sp, event_source(ev)); /* the zap is to come */
 		return 0;
 	case MEM_EVENT_UNMAP:

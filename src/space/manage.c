@@ -8,7 +8,10 @@
  * pages moved out of it would come back as zeroes. From then on any change of the range raises an
  * event, and an unread event stops MOVE.
  *
- * Residency is what a scan finds right after, before any event is read (R3).
+ * Residency is what a scan finds right after, before any event is read (R3). That holds for what was not
+ * registered before: nobody was told of its zaps. A part that mremap() has grown is registered by the
+ * kernel, and of a zap there the event may be read and the pages still be there; nor is what the table has
+ * already looked at again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -76,24 +79,69 @@ static int scan_range(struct space *sp, struct urange range)
 	return 0;
 }
 
-/* Part of a registered candidate that is mapped for sure: into the table. */
-static int adopt(struct space *sp, struct urange range)
+bool manage_inside_zap(struct space *sp)
 {
+	if (sp->removed_ns && !sp->mem->ops->inside_zap(sp->mem, sp->removed_ns))
+		sp->removed_ns = 0;
+	return sp->removed_ns;
+}
+
+/* Mappings that space_manage() has seen to. */
+struct candidates {
+	struct region_set done;	 /* registered */
+	struct region_set grown; /* of these: they were already */
+};
+
+static void candidates_deinit(struct candidates *c)
+{
+	region_set_deinit(&c->done);
+	region_set_deinit(&c->grown);
+}
+
+/* A part that is not in the table. */
+static int adopt_part(struct space *sp, const struct candidates *c, struct urange part)
+{
+	int r = region_add(&sp->regions, part);
+
+	if (r)
+		return r;
+	if (region_overlaps(&c->grown, part) && manage_inside_zap(sp)) {
+		sp->n_unknown += (part.end - part.start) / PAGE_BYTES;
+		return 0; /* space_rescan() finds what is there */
+	}
+	return scan_range(sp, part);
+}
+
+/* Part of a registered candidate that is mapped for sure: into the table. */
+static int adopt(struct space *sp, const struct candidates *c, struct urange range)
+{
+	const struct region_set *table = &sp->regions;
+	uint64_t at = range.start;
 	int r = sp->mem->ops->is_registered(sp->mem, range.start, range.end - range.start);
 
 	if (r == -ENOENT)
 		return 0; /* something else is there by now: next time */
-	if (r)
-		return r;
-	r = region_add(&sp->regions, range);
-	if (r)
-		return r;
-	return scan_range(sp, range);
+	while (!r && at < range.end) {
+		uint32_t i = region_lookup(table, at);
+		struct urange part = range;
+
+		part.start = at;
+		if (i < table->n && table->ranges[i].start <= at) {
+			at = table->ranges[i].end;
+			continue;
+		}
+		if (i < table->n && table->ranges[i].start < range.end)
+			part.end = table->ranges[i].start;
+		r = adopt_part(sp, c, part);
+		at = part.end;
+	}
+	return r;
 }
 
-/* Adopt the parts of @done that the mappings read after registration still show. */
-static int adopt_mapped(struct space *sp, const struct region_set *done)
+/* Adopt the candidates that the mappings read after registration still show. */
+static int adopt_mapped(struct space *sp, const struct candidates *c)
 {
+	const struct region_set *done = &c->done;
 	_cleanup_(freep) struct mem_map *maps = NULL;
 	uint32_t n = 0;
 	uint32_t m, i;
@@ -105,7 +153,7 @@ static int adopt_mapped(struct space *sp, const struct region_set *done)
 			continue;
 		for (i = region_lookup(done, maps[m].range.start);
 		     !r && i < done->n && done->ranges[i].start < maps[m].range.end; i++)
-			r = adopt(sp, urange_and(maps[m].range, done->ranges[i]));
+			r = adopt(sp, c, urange_and(maps[m].range, done->ranges[i]));
 	}
 	return r;
 }
@@ -122,7 +170,7 @@ static int manage_error(struct space *sp, int r)
 int space_manage(struct space *sp)
 {
 	_cleanup_(freep) struct mem_map *maps = NULL;
-	_cleanup_(region_set_deinit) struct region_set done = { 0 };
+	_cleanup_(candidates_deinit) struct candidates c = { 0 };
 	uint32_t n = 0;
 	uint32_t m;
 	int r;
@@ -133,18 +181,23 @@ int space_manage(struct space *sp)
 	r = sp->mem->ops->read_maps(sp->mem, 0, &maps, &n);
 	for (m = 0; !r && m < n; m++) {
 		struct urange range = maps[m].range;
+		bool grown;
 
 		if (!wants(sp, &maps[m]))
 			continue;
+		grown = sp->mem->ops->is_registered(sp->mem, range.start,
+						    range.end - range.start) != -ENOENT;
 		/* EBUSY: the program's own userfaultfd; EINVAL: not a mapping for us. It stays. */
 		if (sp->mem->ops->register_missing(sp->mem, range.start, range.end - range.start))
 			continue;
-		r = region_add(&done, range);
+		r = region_add(&c.done, range);
+		if (!r && grown)
+			r = region_add(&c.grown, range);
 		if (!r)
 			r = region_add(&sp->news, range);
 	}
-	if (!r && done.n)
-		r = adopt_mapped(sp, &done);
+	if (!r && c.done.n)
+		r = adopt_mapped(sp, &c);
 	return r ? manage_error(sp, r) : 0;
 }
 

@@ -178,7 +178,12 @@ void readahead_too_far(struct space *sp); /* what early loads hold is missing el
 /* Tell the stream where the next fault is expected. */
 void readahead_done(struct space *sp, uint64_t addr, const struct ahead *plan, uint32_t n_done);
 
-/* manage.c: find again what is present. Return: 0; SPACE_E_DEAD; errno */
+/*
+ * manage.c. A REMOVE was applied, and its thread may still have to empty the pages: what is present does
+ * not stay so.
+ */
+bool manage_inside_zap(struct space *sp);
+/* Find again what is present. pre: !manage_inside_zap(). Return: 0; SPACE_E_DEAD; errno */
 int space_rescan(struct space *sp);
 
 /* fork.c */

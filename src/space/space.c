@@ -367,8 +367,7 @@ static bool wants_rescan(struct space *sp)
 	uint64_t now = space_now_ns(sp);
 
 	return sp->n_unknown >= RESCAN_MIN_PAGES && sp->gate == GATE_OPEN &&
-	       now - sp->unknown_ns > RESCAN_NS &&
-	       !sp->mem->ops->inside_zap(sp->mem, sp->unknown_ns);
+	       now - sp->unknown_ns > RESCAN_NS && !manage_inside_zap(sp);
 }
 
 int space_tick(struct space *sp)

@@ -383,6 +383,7 @@ struct space {
 	uint64_t unstick_at;	/* address: space_unstick() goes on there */
 	uint64_t n_unknown;	/* pages emptied or moved by the program since the last rescan */
 	uint64_t unknown_ns;	/* when that happened last */
+	uint64_t removed_ns;	/* last REMOVE; 0: nobody can be inside of its call any more */
 	uint64_t last_zero_end; /* where the last zero window ended */
 	uint32_t zero_window;
 

@@ -50,6 +50,55 @@ static void r3_served_before_the_zap(void)
 	rig_free(r);
 }
 
+/*
+ * More of a mapping is found while a thread empties pages at @first of it, of which was read: what will
+ * not stay is not taken for present.
+ */
+static void no_adoption_before_the_zap(struct rig *r, uint32_t first)
+{
+	uint32_t k;
+
+	program_madvise(r->t[1], rig_range(first, 4), false);
+	ASSERT(!rig_run(r->t[1]));
+	owner_service(&r->s.owner, r->sp);
+	ASSERT(program_step(r->t[1], false) && r->t[1]->zap); /* it runs, and has not zapped */
+	owner_manage(&r->s.owner, r->sp);
+	ASSERT(region_contains(&r->sp->regions, fk_addr(RIG_FIRST + RIG_PAGES + 7)));
+	for (k = 0; k < 4; k++)
+		ASSERT(!rig_is_present(r, RIG_FIRST + first + k));
+	ASSERT(rig_run(r->t[1]));
+	rig_pass(r, 1000);
+	owner_tick(&r->s.owner, r->sp);
+	for (k = 0; k < 4; k++)
+		rig_touch(r, r->t[0], RIG_FIRST + first + k, false);
+	rig_free(r);
+}
+
+/* The table had the pages already: mremap() has grown the mapping. */
+static void r3_no_second_look_before_the_zap(void)
+{
+	struct rig *r = rig_new();
+
+	rig_grow(r->t[1]);
+	no_adoption_before_the_zap(r, RIG_PAGES - 4);
+}
+
+/* It did not, though they are registered: an event in between ended the first attempt. */
+static void r3_no_adoption_before_the_zap(void)
+{
+	struct rig *r = rig_new();
+	const struct frange more = rig_range(RIG_PAGES, 8);
+	uint32_t k;
+
+	program_mmap(r->t[0], more);
+	for (k = more.start; k < more.end; k++)
+		rig_touch(r, r->t[0], k, true);
+	ASSERT(!r->sp->mem->ops->register_missing(r->sp->mem, fk_addr(more.start),
+						  8ull * PAGE_BYTES));
+	ASSERT(!region_contains(&r->sp->regions, fk_addr(more.start)));
+	no_adoption_before_the_zap(r, RIG_PAGES);
+}
+
 /* A write waits for room while another thread makes the page a guard: it must stay one. */
 static void r3_guard_stays(void)
 {
@@ -802,6 +851,8 @@ static void r11_traced(void)
 
 const struct rule rules_page[] = {
 	{ "r3_no_eviction_before_the_zap", r3_no_eviction_before_the_zap },
+	{ "r3_no_second_look_before_the_zap", r3_no_second_look_before_the_zap },
+	{ "r3_no_adoption_before_the_zap", r3_no_adoption_before_the_zap },
 	{ "r3_served_before_the_zap", r3_served_before_the_zap },
 	{ "r3_guard_stays", r3_guard_stays },
 	{ "r4_parked_and_told", r4_parked_and_told },
