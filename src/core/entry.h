@@ -50,6 +50,7 @@ struct entry_where {
 	uint8_t level;	      /* struct swap_use, 3 bits */
 	bool on_file;	      /* loc and loc_high: struct segment_loc */
 	uint8_t loc_high;     /* 0 in the pool */
+	bool lost; /* a read has failed: the hash is that of the page, but its bytes are not to be had */
 };
 
 enum {
@@ -61,7 +62,8 @@ enum {
 	WHERE_LEVEL_SHIFT = 49,
 	WHERE_LEVEL_MASK = 7,
 	WHERE_FILE_SHIFT = 52,
-	WHERE_HIGH_SHIFT = 53,
+	WHERE_HIGH_SHIFT = 53, /* 8 bits */
+	WHERE_LOST_SHIFT = 61,
 };
 _Static_assert(PAGE_BYTES <= WHERE_LEN_MASK, "a raw page fits the length");
 _Static_assert((int)SWAP_LEVEL_MAX <= (int)WHERE_LEVEL_MASK, "a level fits");
@@ -76,6 +78,7 @@ static inline struct entry_where where_unpack(uint64_t w)
 		.level = (uint8_t)(w >> WHERE_LEVEL_SHIFT & WHERE_LEVEL_MASK),
 		.on_file = w >> WHERE_FILE_SHIFT & 1,
 		.loc_high = (uint8_t)(w >> WHERE_HIGH_SHIFT),
+		.lost = w >> WHERE_LOST_SHIFT & 1,
 	};
 }
 
@@ -86,7 +89,8 @@ static inline uint64_t where_pack(struct entry_where w)
 	return (uint64_t)w.loc | (uint64_t)w.len << WHERE_LEN_SHIFT |
 	       (uint64_t)w.form << WHERE_FORM_SHIFT | (uint64_t)w.kept << WHERE_KEPT_SHIFT |
 	       (uint64_t)(w.level & WHERE_LEVEL_MASK) << WHERE_LEVEL_SHIFT |
-	       (uint64_t)w.on_file << WHERE_FILE_SHIFT | (uint64_t)w.loc_high << WHERE_HIGH_SHIFT;
+	       (uint64_t)w.on_file << WHERE_FILE_SHIFT | (uint64_t)w.loc_high << WHERE_HIGH_SHIFT |
+	       (uint64_t)w.lost << WHERE_LOST_SHIFT;
 }
 
 static inline struct entry *entry_at(const struct slab *entries, uint32_t idx)
@@ -103,6 +107,15 @@ static inline struct entry_where entry_where(const struct entry *e)
 static inline void entry_set_where(struct entry *e, struct entry_where where)
 {
 	store_release(&e->where, where_pack(where)); /* pairs with recovery */
+}
+
+/* pre: as above */
+static inline void entry_set_lost(struct entry *e)
+{
+	struct entry_where where = entry_where(e);
+
+	where.lost = true;
+	entry_set_where(e, where);
 }
 
 static inline bool where_in_pool(struct entry_where w)

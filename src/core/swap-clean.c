@@ -105,14 +105,18 @@ static int move_pinned(struct clean *c, const struct segment_ref *ref)
 		c->n_left++;
 		return SWAP_E_GONE;
 	}
-	if (!c->bytes)
+	if (!c->bytes) {
+		entry_set_lost(entry_at(&c->s->entries, idx));
 		return SWAP_E_LOST;
+	}
 	/* The segment is not used again while it has a live record: its number stays. */
 	place = (struct seal_place){ .seq = segment_at(segs, c->segment)->seq, .index = ref->unit };
 	src = seal_open(&segs->seal, place, c->bytes + (size_t)ref->unit * RECORD_UNIT, where.len,
 			codec_scratch(c->ctx));
-	if (!src)
+	if (!src) {
+		entry_set_lost(entry_at(&c->s->entries, idx));
 		return SWAP_E_LOST; /* found again, and said, by who loads it */
+	}
 	inject_race();
 	if (c->target == CLEAN_TO_POOL)
 		return move_to_pool(c, area->app, idx, src);

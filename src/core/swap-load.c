@@ -2,9 +2,9 @@
 /*
  * swap-load - pages go back
  *
- * A load changes nothing until its page is in the program (I5): swap_load() only reads, and the
- * erase is the last part of swap_load_end(), after which nothing can fail. Bytes are decompressed
- * straight from their block, outside of every lock: the pin keeps compaction away from them.
+ * A load changes nothing until its page is in the program (I5): swap_load() only reads, and remembers if it
+ * could not; the erase is the last part of swap_load_end(), after which nothing can fail. Bytes are
+ * decompressed straight from their block, outside of every lock: the pin keeps compaction away from them.
  *
  * On file it is the same: the pin keeps the record where it is, so a load may wait for the disk as
  * long as it takes, and who drops the slot meanwhile does not wait for the load.
@@ -123,8 +123,10 @@ int swap_load(struct swap *s, struct slot_id id, void *dst, struct codec_ctx *ct
 		return SWAP_E_EMPTY;
 	inject_race();
 	r = entry_read(s, e, dst, ctx);
-	if (r == SWAP_E_LOST)
+	if (r == SWAP_E_LOST) {
 		fetch_add_relaxed(&area->app->figures.n_lost, 1);
+		entry_set_lost(e);
+	}
 	use_get(e, r, ret_use);
 	return r;
 }
@@ -178,9 +180,13 @@ int swap_load_ahead(struct swap *s, struct slot_id id, const void *record, void 
 
 void swap_load_count(struct swap *s, struct slot_id id, int r)
 {
-	struct app_figures *f = &area_of(&s->areas, id)->app->figures;
+	struct area *area = area_of(&s->areas, id);
+	struct app_figures *f = &area->app->figures;
+	struct entry *e;
 
 	fetch_add_relaxed(r == SWAP_E_LOST ? &f->n_lost : &f->n_load_file, 1);
+	if (r == SWAP_E_LOST && (e = load_entry(s, area, id)))
+		entry_set_lost(e);
 }
 
 int swap_load_bytes(struct swap *s, struct slot_id id, const void *record, void *dst,

@@ -223,12 +223,12 @@ int swap_put(struct swap *s, struct slot_id id, struct stage_buf *buf, uint32_t 
 	return where.form == ENTRY_STAGED ? SWAP_E_STAGED : 0;
 }
 
-/* May a page that is as @e says be left to it? Not to a kept copy, nor where the file could not be read. */
+/* May a page that is as @e says be left to it? Not to a kept copy, nor to what could not be read. */
 static bool entry_may_serve(struct swap *s, const struct entry *e)
 {
 	struct entry_where where = entry_where(e);
 
-	return !where.kept &&
+	return !where.kept && !where.lost &&
 	       !(where.on_file && !segment_is_sound(&s->segs, where_file_loc(where)));
 }
 

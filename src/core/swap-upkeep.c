@@ -98,8 +98,10 @@ static int recompress_pinned(struct swap *s, struct area *area, uint32_t idx, st
 
 	if (where.form != ENTRY_LZ4 && where.form != ENTRY_RAW)
 		return SWAP_E_BETTER;
-	if (entry_read(s, e, codec_page(ctx), ctx))
+	if (entry_read(s, e, codec_page(ctx), ctx)) {
+		entry_set_lost(e);
 		return SWAP_E_LOST; /* found again, and said, by who loads it */
+	}
 	max_bytes -= max_bytes / RECOMPRESS_GAIN_PART;
 	if (max_bytes > CODEC_STORE_MAX)
 		max_bytes = CODEC_STORE_MAX;

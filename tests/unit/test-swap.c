@@ -296,11 +296,16 @@ static void test_lost(void **state)
 		idx = tree_lookup(area_of(&s->areas, id[i]), id[i]);
 		at = pool_at(&s->pool, entry_where(entry_at(&s->entries, idx)).loc);
 		at[40] ^= 1;
+		assert_true(swap_same(s, id[i], buf, i, &use)); /* it cannot know */
 		assert_int_equal(swap_try_pin(s, id[i], SWAP_PIN_LOAD), 0);
 		assert_int_equal(swap_load(s, id[i], page, ctx, NULL), SWAP_E_LOST);
-		assert_false(swap_load_end(s, id[i], SWAP_LOAD_ERASE));
+		assert_true(swap_load_end(s, id[i], SWAP_LOAD_ABORT));
+		assert_false(
+			swap_same(s, id[i], buf, i, &use)); /* a copy of it is not left to it */
+		swap_slot_unref(s, id[i]);
 	}
 	assert_int_equal(stats().n_lost, 3);
+	assert_int_equal(stats().n_pages, 0);
 }
 
 static void test_recompress(void **state)
