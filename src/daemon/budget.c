@@ -52,7 +52,8 @@
 #define STREAM_MIN_PAGES 256u		   /* fewer say nothing of what programs do */
 #define NEWBORN_NS (1000ULL * 1000 * 1000) /* a fork child without agent: it is to come */
 #define SHARED_MIN_PAGES 256u
-#define SHARED_USELESS 4u			  /* times as many have changed */
+#define SHARED_USELESS 4u /* times as many have changed */
+#define SHARED_DROP_NS (250ULL * 1000 * 1000)
 #define STREAM_USELESS_NS (2000ULL * 1000 * 1000) /* without copies, after most had changed */
 
 static uint64_t limit_of(uint64_t bytes)
@@ -172,6 +173,24 @@ static void look_at_streams(struct worker *w, uint64_t now)
 	b->streams.n_unchanged = a.n_put_unchanged;
 }
 
+/*
+ * Where the hand has stopped, copies that only programs refer to that have the page stay for nothing,
+ * and nobody comes by to see it.
+ */
+static void drop_shares(struct worker *w, uint64_t now)
+{
+	struct budget *b = &w->budget;
+	struct space *sp;
+
+	w->group.keep_shared = false;
+	if (now - b->shared.dropped_ns < SHARED_DROP_NS)
+		return;
+	b->shared.dropped_ns = now;
+	list_for_each(sp, &w->group.spaces, link)
+		if (sp->has_kin)
+			space_drop_shares(sp);
+}
+
 /* Copies of what relatives have in the store as well: worth comparing while not most have changed. */
 static void look_at_shared(struct worker *w, uint64_t now)
 {
@@ -188,6 +207,8 @@ static void look_at_shared(struct worker *w, uint64_t now)
 	}
 	w->group.keep_shared =
 		!b->shared.useless_ns || now - b->shared.useless_ns > STREAM_USELESS_NS;
+	if (b->futile || b->pool_full)
+		drop_shares(w, now);
 }
 
 /* Not if that would make what is resident small, nor if something has to be read for it. */

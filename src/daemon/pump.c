@@ -64,8 +64,8 @@ static struct space *choose_space(struct worker *w, uint64_t now)
  */
 static void give_copies(const struct worker *w, struct space *sp, uint64_t now)
 {
-	if (sp->map.n_shared < UNSHARE_MIN_PAGES || now <= sp->unshare_ns + UNSHARE_NS ||
-	    !space_can_evict(sp))
+	if (sp->map.n_shared < (w->budget.scarce ? 1 : UNSHARE_MIN_PAGES) ||
+	    now <= sp->unshare_ns + UNSHARE_NS || !space_can_evict(sp))
 		return;
 	if (budget_shares_pages(w) && !w->budget.scarce)
 		return;

@@ -140,6 +140,7 @@ struct budget {
 	struct {
 		uint64_t n_same, n_changed; /* at the last look */
 		uint64_t useless_ns;	    /* last time that most had changed */
+		uint64_t dropped_ns;	    /* last time that all were given up */
 	} shared;
 
 	uint64_t in_bytes, out_bytes; /* codec figures at the last look */

@@ -96,14 +96,14 @@ static bool pick_page(struct space *sp, struct picker *p, struct page_leaf *leaf
 	uint8_t state = leaf->state[i];
 	struct victim *v = &sp->victims[sp->n_victims];
 
-	if (!(state & PAGE_PRESENT) || state & (PAGE_STUCK | PAGE_DETACH))
+	if (!(state & PAGE_PRESENT) || state & PAGE_DETACH)
 		return false; /* DETACH: the hand came round within one command */
-	if (!clock_pass(&sp->clock, &leaf->credit[i])) {
+	if (state & PAGE_STUCK || !clock_pass(&sp->clock, &leaf->credit[i]) ||
+	    is_protected(p, addr) || region_contains(&sp->no_ahead, addr)) {
 		drop_share(sp, leaf, i);
 		return false;
 	}
-	if (is_protected(p, addr) || region_contains(&sp->no_ahead, addr) ||
-	    !victim_slot(sp, leaf, i, v))
+	if (!victim_slot(sp, leaf, i, v))
 		return false;
 	v->addr = addr;
 	v->level = page_level(state);
@@ -372,6 +372,24 @@ uint32_t space_unstick(struct space *sp, uint32_t n_max)
 	return n;
 }
 
+void space_drop_shares(struct space *sp)
+{
+	uint64_t addr = 0;
+	struct page_leaf *leaf;
+	uint32_t i;
+
+	for (; (leaf = page_map_next(&sp->map, &addr)); addr += LEAF_BYTES) {
+		for (i = 0; leaf->n_slots && i < LEAF_PAGES; i++) {
+			struct slot_id id = { leaf->slot[i] };
+
+			if (id.v &&
+			    (leaf->state[i] & (PAGE_PRESENT | PAGE_DETACH)) == PAGE_PRESENT &&
+			    !swap_is_own(sp->group->swap, id))
+				space_drop_kept(sp, leaf, i);
+		}
+	}
+}
+
 uint32_t space_unshare(struct space *sp, uint32_t n_max)
 {
 	struct uswap_msg_populate msg = { .n_runs = 0 };
@@ -407,8 +425,10 @@ uint32_t space_unshare(struct space *sp, uint32_t n_max)
 	len = offsetof(struct uswap_msg_populate, run) + msg.n_runs * sizeof(*msg.run);
 	msg.head = (struct uswap_msg_head){ USWAP_MSG_POPULATE, (uint32_t)len };
 	msg.seq = ++sp->seq;
-	if (sp->mem->ops->send(sp->mem, &msg, len))
+	if (sp->mem->ops->send(sp->mem, &msg, len)) {
+		evict_copies_failed(sp);
 		return 0;
+	}
 	sp->populating = true;
 	sp->sent_ns = space_now_ns(sp);
 	return n;

@@ -457,6 +457,8 @@ static inline uint64_t space_movable_pages(const struct space *sp)
 int space_arm(struct space *sp);
 /* Make pages that forks left shared exclusive again: one command. Return: pages. */
 uint32_t space_unshare(struct space *sp, uint32_t n_max);
+/* Give up what present pages have in the store together with relatives: nobody may need it. */
+void space_drop_shares(struct space *sp);
 /* About @n_max refused pages that a copy would not help may be tried again: unlocked? Return: pages. */
 uint32_t space_unstick(struct space *sp, uint32_t n_max);
 

@@ -394,6 +394,42 @@ static void r8_slot_of_relative_is_found(void)
 	shared_goes_back(false);
 }
 
+/* Both have the page, and each its copy for the other's sake: given up, nobody keeps the bytes. */
+static void r8_shares_of_present_pages_go(void)
+{
+	struct rig *r = rig_new();
+	struct proc *child;
+	struct swap_stats before, after;
+	uint32_t k;
+
+	r->s.owner.group.readahead = false;
+	r->s.owner.group.keep_shared = true;
+	swap_stats_get(r->s.owner.swap, &before);
+	rig_evict(r, 4);
+	child = rig_fork(r, r->t[0]);
+	for (k = 0; k < 3; k++)
+		rig_touch(r, r->t[0], RIG_FIRST + k, true);
+	r->sp = child->space;
+	for (k = 0; k < 3; k++)
+		rig_touch(r, &child->thread[0], RIG_FIRST + k, true);
+	r->sp = r->p->space;
+	ASSERT(rig_slot(r->p, RIG_FIRST).v);
+	space_drop_shares(r->sp);
+	space_drop_shares(child->space);
+	for (k = 0; k < 3; k++)
+		ASSERT(!rig_slot(r->p, RIG_FIRST + k).v && !rig_slot(child, RIG_FIRST + k).v);
+	ASSERT(rig_slot(child, RIG_FIRST + 3).v && rig_is_out(r, RIG_FIRST + 3));
+	rig_touch(r, r->t[0], RIG_FIRST + 3, false);
+	r->sp = child->space;
+	rig_touch(r, &child->thread[0], RIG_FIRST + 3, false);
+	r->sp = r->p->space;
+	space_drop_shares(r->sp);
+	space_drop_shares(child->space);
+	swap_stats_get(r->s.owner.swap, &after);
+	ASSERT(after.pool_used_bytes == before.pool_used_bytes);
+	rig_free(r);
+}
+
 /* A fork in the moment between the agent's answer and the bytes in the store; the parent exits. */
 static void r8_fork_of_pages_on_their_way(void)
 {
@@ -753,6 +789,14 @@ static void r10_unmapped_is_not_unknown(void)
 	rig_free(r);
 }
 
+static void rig_try(struct rig *r, uint32_t n)
+{
+	r->sp->hand = fk_addr(RIG_FIRST);
+	rig_command(r, n);
+	rig_agent(r);
+	ASSERT(owner_receive(&r->s.owner, r->p));
+}
+
 /* Shared pages refuse MOVE until they are exclusive again. */
 static void r8_unshare(void)
 {
@@ -764,6 +808,10 @@ static void r8_unshare(void)
 	ASSERT(owner_receive(&r->s.owner, r->p));
 	ASSERT(r->s.owner.group.stats.n_busy == 8 && !r->s.owner.group.stats.n_evicted);
 	ASSERT(r->sp->map.n_stuck == 8 && r->sp->map.n_shared == 8);
+	r->s.world.fk.fail_at = r->s.world.fk.n_calls + 1; /* the agent does not take the message */
+	ASSERT(!space_unshare(r->sp, 8) && r->s.world.fk.failed && !r->sp->map.n_stuck);
+	rig_try(r, 8);
+	ASSERT(r->sp->map.n_stuck == 8 && r->sp->map.n_shared == 8); /* they had none */
 	proc_exit(child);
 	ASSERT(!space_unstick(r->sp, 8) && space_unshare(r->sp, 8) == 8);
 	ASSERT(!r->sp->map.n_stuck && !r->sp->map.n_shared);
@@ -782,14 +830,6 @@ static void rig_pin_pages(struct rig *r, uint32_t n, bool pinned)
 
 	for (k = 0; k < n; k++)
 		mm->fk->pages[mm->pte[RIG_FIRST + k].page].pinned = pinned;
-}
-
-static void rig_try(struct rig *r, uint32_t n)
-{
-	r->sp->hand = fk_addr(RIG_FIRST);
-	rig_command(r, n);
-	rig_agent(r);
-	ASSERT(owner_receive(&r->s.owner, r->p));
 }
 
 /* A copy does not help them: they stay, count while they are there, and are tried again. */
@@ -865,6 +905,7 @@ const struct rule rules_page[] = {
 	{ "r7_lost_bytes_are_poison", r7_lost_bytes_are_poison },
 	{ "r7_stolen_page_with_a_kept_copy", r7_stolen_page_with_a_kept_copy },
 	{ "r8_snapshot", r8_snapshot },
+	{ "r8_shares_of_present_pages_go", r8_shares_of_present_pages_go },
 	{ "r8_fork_of_pages_on_their_way", r8_fork_of_pages_on_their_way },
 	{ "r8_fork_overtakes_remap", r8_fork_overtakes_remap },
 	{ "r8_young_child_waits", r8_young_child_waits },
