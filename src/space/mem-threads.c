@@ -195,20 +195,42 @@ int mem_protected_ranges(struct mem *base, struct urange *at, uint32_t n, uint32
 	return r;
 }
 
-/* utime of a thread in clock ticks: it grows only in user mode. */
-static bool thread_utime(const struct mem_linux *m, int tid, uint64_t *ret)
+/* utime of a thread in clock ticks: it grows only in user mode. Return: 0; -ESRCH: it has ended; -errno. */
+static int thread_utime(const struct mem_linux *m, int tid, uint64_t *ret)
 {
 	char path[64], buf[1024];
 	const char *at;
+	ssize_t n;
 	int field;
 
 	snprintf(path, sizeof(path), "task/%d/stat", tid);
-	if (mem_proc_read(m, path, buf, sizeof(buf)) <= 0)
-		return false;
+	n = mem_proc_read(m, path, buf, sizeof(buf));
+	if (n <= 0)
+		return n ? (int)n : -EIO;
 	at = strrchr(buf, ')');
 	for (field = 2; at && field < 14; field++)
 		at = strchr(at + 1, ' ');
-	return at && sscanf(at, " %" SCNu64, ret) == 1;
+	return at && sscanf(at, " %" SCNu64, ret) == 1 ? 0 : -EIO;
+}
+
+/*
+ * A worker of io_uring makes calls for others, madvise() among them. It is known by having no registers of
+ * user mode: @call, what the kernel says of the call it is in, is that of who made it.
+ */
+static bool worker_is_busy(const struct mem_linux *m, int tid, const char *call)
+{
+	static const char no_registers[] = " 0x0 0x0\n";
+	const size_t len = strlen(call), n_tail = sizeof(no_registers) - 1;
+	char path[64], where[64];
+	ssize_t n;
+
+	if (len < n_tail || strcmp(call + len - n_tail, no_registers))
+		return false;
+	snprintf(path, sizeof(path), "task/%d/wchan", tid);
+	n = mem_proc_read(m, path, where, sizeof(where));
+	if (n <= 0)
+		return n != -ESRCH;
+	return strcmp(where, "io_wq_worker") && strcmp(where, "io_sq_thread");
 }
 
 struct zap_check {
@@ -221,9 +243,9 @@ struct zap_check {
 };
 
 /*
- * A thread that waits in another call, or for a fault, is not in madvise(). One that runs may be; once its
- * user time has grown since a look after the event it has left whatever call it was in (by two ticks: with
- * accounting by ticks one may be charged wrongly).
+ * A thread that waits in another call, or for a fault, is not in madvise(), unless it works for io_uring.
+ * One that runs may be; once its user time has grown since a look after the event it has left whatever call
+ * it was in (by two ticks: with accounting by ticks one may be charged wrongly).
  */
 static int thread_zap(struct mem_linux *m, int tid, void *user)
 {
@@ -233,6 +255,7 @@ static int thread_zap(struct mem_linux *m, int tid, void *user)
 	uint32_t k;
 	ssize_t n;
 	long nr;
+	int r;
 
 	snprintf(path, sizeof(path), "task/%d/syscall", tid);
 	n = mem_proc_read(m, path, buf, sizeof(buf));
@@ -244,11 +267,15 @@ static int thread_zap(struct mem_linux *m, int tid, void *user)
 	}
 	if (strncmp(buf, "running", 7)) {
 		nr = atol(buf);
-		check->inside |= nr == NR_MADVISE || nr == NR_PROCESS_MADVISE;
+		check->inside |=
+			nr == NR_MADVISE || nr == NR_PROCESS_MADVISE || worker_is_busy(m, tid, buf);
 		return 0;
 	}
-	if (!thread_utime(m, tid, &utime))
+	r = thread_utime(m, tid, &utime);
+	if (r) {
+		check->inside |= r != -ESRCH;
 		return 0;
+	}
 	for (k = 0; k < m->zap.n; k++)
 		if (m->zap.thread[k].tid == tid && utime > m->zap.thread[k].utime + 1)
 			return 0;

@@ -8,9 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -77,6 +80,47 @@ static void test_marks_are_of_one_event(void **state)
 	assert_false(m->ops->inside_zap(m, 11));
 }
 
+/* Whether a worker of io_uring is in madvise() nobody says: only when it waits for work it is not. */
+static void test_worker_of_io_uring(void **state)
+{
+	const struct zap *z = *state;
+	struct mem *m = z->mem;
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe *cqe;
+	char path[64];
+	struct io_uring ring;
+	uint32_t n;
+	int fd, r;
+
+	r = io_uring_queue_init(4, &ring, 0);
+	if (r) {
+		print_message("io_uring is refused: %s\n", strerror(-r));
+		skip();
+	}
+	snprintf(path, sizeof(path), "/tmp/test-zap-%d", (int)getpid());
+	assert_int_equal(mkfifo(path, 0600), 0);
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_openat(sqe, AT_FDCWD, path, O_RDONLY, 0);
+	io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
+	assert_int_equal(io_uring_submit(&ring), 1);
+	usleep(50000); /* the worker waits in its call: for a writer */
+	assert_true(m->ops->inside_zap(m, 1));
+	wait_ticks(z, 6);
+	assert_true(m->ops->inside_zap(m, 1)); /* whatever else would be certain by now */
+	fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(io_uring_wait_cqe(&ring, &cqe), 0);
+	assert_true(cqe->res >= 0);
+	close(cqe->res);
+	close(fd);
+	unlink(path);
+	for (n = 0; m->ops->inside_zap(m, 2); n++) { /* it waits for the next one */
+		assert_true(n < 100);
+		wait_ticks(z, 6);
+	}
+	io_uring_queue_exit(&ring);
+}
+
 static int setup(void **state)
 {
 	static struct zap z;
@@ -104,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_marks_are_of_one_event, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_worker_of_io_uring, setup, teardown),
 	};
 
 	if (!uffd_is_there())
